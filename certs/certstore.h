@@ -1,0 +1,49 @@
+/*
+ * The certificates of one configuration, in a worker: one TLS context each, found by the
+ * client's SNI and by the kinds of signature it accepts.  Holds public certificates only;
+ * the contexts sign through keyholder_client.  Immutable once built.
+ */
+#ifndef CERTS_CERTSTORE_H
+#define CERTS_CERTSTORE_H
+
+#include <stdint.h>
+#include <time.h>
+
+#include "certs/tls_policy.h"
+#include "config/bundle.h"
+#include "config/config.h"
+#include "proxy/error.h"
+
+enum { SPKI_HASH_BYTES = 32 };
+
+struct certificate {
+    const char *name;     /* of its section; borrowed from the config */
+    WOLFSSL_CTX *context; /* owned */
+    enum key_type key_type;
+    uint8_t spki_hash[SPKI_HASH_BYTES]; /* SHA-256 of its SubjectPublicKeyInfo */
+    time_t not_after;
+    char **names; /* owned: DNS names and IP addresses it is valid for, lower case */
+    size_t name_count;
+};
+
+struct certstore;
+
+/* Reads every certificate of `config` out of `bundle`, checks it (certcheck.h) and builds
+ * its context.  All problems go to `report`; the result serves only if it gained no
+ * error. `config` and `bundle` are needed only during the call, apart from the section
+ * names, which are borrowed.  NULL without memory. */
+struct certstore *certstore_new(const struct config *config, const struct bundle *bundle,
+                                struct report *report) MUST_CHECK;
+
+/* The certificate for a client: exact name, then one-label wildcard, then the default; of
+ * several for one name the cheapest to sign with that `key_types` (a set of
+ * 1u << enum key_type) allows.  `sni` is lower case, "" for none.  NULL: none fits. */
+const struct certificate *certstore_find(const struct certstore *store, const char *sni,
+                                         uint32_t key_types);
+
+/* The i-th certificate in the order of the configuration, NULL past the last. */
+const struct certificate *certstore_at(const struct certstore *store, size_t index);
+
+void certstore_free(struct certstore *store);
+
+#endif

@@ -1,0 +1,230 @@
+#include "config/check.h"
+
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/suggest.h"
+
+/* One configuration while it is checked. */
+struct check {
+    struct config *config; /* borrowed */
+    struct report *report; /* borrowed */
+    void *backends;        /* owned tsearch tree of struct config_backend by name */
+    bool memory_short;
+};
+
+/* The sections of one kind. */
+struct section_array {
+    const char *word; /* of their headers */
+    const void *items;
+    size_t count;
+    size_t item_size;
+};
+
+/* An address and the listener that has it. */
+struct listener_address {
+    const struct address *address;
+    const struct config_listener *listener;
+};
+
+enum { SUGGEST_FROM_MAX = 1000 }; /* names weighed for one "did you mean" */
+
+static void *check_names(struct check *check, const struct section_array *sections);
+static void check_backend_reference(struct check *check,
+                                    struct config_listener *listener);
+static void report_unknown_backend(struct check *check,
+                                   const struct config_listener *listener);
+static void check_listener_addresses(struct check *check);
+static void check_listener_address(struct check *check, void **tree,
+                                   const struct listener_address *place);
+static void check_defaults(struct check *check);
+static void check_plaintext(struct check *check, const struct config_backend *backend);
+static int name_compare(const void *a, const void *b);
+static int place_compare(const void *a, const void *b);
+static void keep(void *node);
+
+#define CHECK_ERROR(check, line, ...)                                                    \
+    report_add((check)->report, REPORT_ERROR, (check)->config->file, line, __VA_ARGS__)
+
+void check_config(struct config *config, struct report *report)
+{
+    struct check check = {.config = config, .report = report};
+    void *listeners =
+        check_names(&check, &(struct section_array){"listener", config->listeners,
+                                                    config->listener_count,
+                                                    sizeof(struct config_listener)});
+    void *certificates =
+        check_names(&check, &(struct section_array){"certificate", config->certificates,
+                                                    config->certificate_count,
+                                                    sizeof(struct config_certificate)});
+    check.backends =
+        check_names(&check, &(struct section_array){"backend", config->backends,
+                                                    config->backend_count,
+                                                    sizeof(struct config_backend)});
+    for (size_t i = 0; i < config->listener_count; i++) {
+        check_backend_reference(&check, &config->listeners[i]);
+    }
+    check_listener_addresses(&check);
+    check_defaults(&check);
+    for (size_t i = 0; i < config->backend_count; i++) {
+        check_plaintext(&check, &config->backends[i]);
+    }
+    if (check.memory_short) {
+        CHECK_ERROR(&check, 0, "there is no memory to check it");
+    }
+    tdestroy(listeners, keep);
+    tdestroy(certificates, keep);
+    tdestroy(check.backends, keep);
+}
+
+/* Returns a tree of the sections by name; of those with one name, the first. */
+static void *check_names(struct check *check, const struct section_array *sections)
+{
+    void *tree = NULL;
+    const char *items = sections->items;
+    for (size_t i = 0; i < sections->count; i++) {
+        const void *item = items + i * sections->item_size;
+        const struct config_section *section = item;
+        const struct config_section *const *node = tsearch(item, &tree, name_compare);
+        if (node == NULL) {
+            check->memory_short = true;
+        } else if (*node != section) {
+            CHECK_ERROR(check, section->line, "section [%s %s] is already in line %u",
+                        sections->word, section->name, (*node)->line);
+        }
+    }
+    return tree;
+}
+
+static void check_backend_reference(struct check *check, struct config_listener *listener)
+{
+    struct config *config = check->config;
+    if (listener->backend_name != NULL) {
+        struct config_backend *const *node =
+            tfind(listener->backend_name, &check->backends, name_compare);
+        if (node == NULL) {
+            report_unknown_backend(check, listener);
+        } else {
+            listener->backend = *node;
+        }
+        return;
+    }
+    if (listener->backend_line != 0) {
+        return; /* its value is reported already */
+    }
+    if (config->backend_count > 1) {
+        CHECK_ERROR(
+            check, listener->section.line,
+            "listener \"%s\": there are several backends (choose one: backend = %s)",
+            listener->section.name, config->backends[0].section.name);
+    }
+    listener->backend = config->backends;
+}
+
+static void report_unknown_backend(struct check *check,
+                                   const struct config_listener *listener)
+{
+    const struct config *config = check->config;
+    struct suggestion suggestion;
+    suggestion_init(&suggestion, listener->backend_name);
+    for (size_t i = 0; i < config->backend_count && i < SUGGEST_FROM_MAX; i++) {
+        suggestion_offer(&suggestion, config->backends[i].section.name);
+    }
+    CHECK_ERROR(
+        check, listener->backend_line, "listener \"%s\": backend \"%s\" is not defined%s",
+        listener->section.name, listener->backend_name, suggestion_words(&suggestion));
+}
+
+static void check_listener_addresses(struct check *check)
+{
+    const struct config *config = check->config;
+    size_t count = 0;
+    for (size_t i = 0; i < config->listener_count; i++) {
+        count += config->listeners[i].addresses.count;
+    }
+    struct listener_address *places = calloc(count + 1, sizeof(*places));
+    if (places == NULL) {
+        check->memory_short = true;
+        return;
+    }
+    void *tree = NULL;
+    struct listener_address *place = places;
+    for (size_t i = 0; i < config->listener_count; i++) {
+        const struct config_listener *listener = &config->listeners[i];
+        for (size_t j = 0; j < listener->addresses.count; j++) {
+            *place = (struct listener_address){&listener->addresses.items[j], listener};
+            check_listener_address(check, &tree, place++);
+        }
+    }
+    tdestroy(tree, keep);
+    free(places);
+}
+
+static void check_listener_address(struct check *check, void **tree,
+                                   const struct listener_address *place)
+{
+    const struct listener_address *const *node = tsearch(place, tree, place_compare);
+    if (node == NULL) {
+        check->memory_short = true;
+    } else if (*node != place) {
+        const struct config_listener *first = (*node)->listener;
+        CHECK_ERROR(
+            check, place->listener->address_line,
+            "listener \"%s\": %s is already an address of listener \"%s\" in line %u",
+            place->listener->section.name, place->address->text, first->section.name,
+            first->address_line);
+    }
+}
+
+static void check_defaults(struct check *check)
+{
+    const struct config *config = check->config;
+    const struct config_certificate *first = NULL;
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        const struct config_certificate *certificate = &config->certificates[i];
+        if (certificate->is_default && first != NULL) {
+            CHECK_ERROR(
+                check, certificate->default_line,
+                "certificate \"%s\": the default is already certificate \"%s\" in "
+                "line %u",
+                certificate->section.name, first->section.name, first->default_line);
+        } else if (certificate->is_default) {
+            first = certificate;
+        }
+    }
+}
+
+/* The bytes that TLS protected on their way here go on in the clear. */
+static void check_plaintext(struct check *check, const struct config_backend *backend)
+{
+    for (size_t i = 0; i < backend->addresses.count; i++) {
+        const struct address *address = &backend->addresses.items[i];
+        if (!backend->allow_remote_plaintext && !address_is_local(address)) {
+            CHECK_ERROR(check, backend->address_line,
+                        "backend \"%s\": %s is another machine, and everybody on the way "
+                        "could read what Pawl has decrypted (if that network is trusted, "
+                        "write allow_remote_plaintext = yes)",
+                        backend->section.name, address->text);
+        }
+    }
+}
+
+/* Of two sections, or of a name and a section: sections begin with their name. */
+static int name_compare(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static int place_compare(const void *a, const void *b)
+{
+    const struct listener_address *left = a;
+    const struct listener_address *right = b;
+    return address_compare(left->address, right->address);
+}
+
+/* The trees only borrow what they order. */
+static void keep(void *node)
+{
+    (void)node;
+}

@@ -1,0 +1,123 @@
+/*
+ * The configuration as every process sees it: plain structs filled from the INI text by
+ * the one table in keys.c.  Immutable once read.  All problems of a text are reported in
+ * one pass, each with file and line.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/value.h"
+#include "proxy/error.h"
+#include "proxy/log.h"
+
+enum {
+    CONFIG_TEXT_MAX = 4 * 1024 * 1024, /* bytes of INI text */
+    CONFIG_NAME_MAX = 64,              /* of a section's name, with its NUL */
+    CONFIG_WORKERS_MAX = 256,
+    CONFIG_CHAIN_MAX = 256 * 1024, /* bytes of a certificate chain file */
+    CONFIG_KEY_MAX = 64 * 1024,    /* bytes of a private key file */
+};
+
+/* The name of the blob that holds the INI text itself; its bytes are preceded by nothing.
+ */
+#define CONFIG_BLOB_TEXT "config.text"
+/* The name of the blob that holds the path that messages give for the text. */
+#define CONFIG_BLOB_FILE "config.file"
+
+enum send_proxy { SEND_PROXY_OFF, SEND_PROXY_V1, SEND_PROXY_V2, SEND_PROXY_V2_TLS };
+
+struct config_section {
+    char name[CONFIG_NAME_MAX]; /* "" for the sections that have none */
+    unsigned line;              /* of the section header; 0: not in the text */
+};
+
+struct config_proxy {
+    struct config_section section;
+    uint64_t workers; /* as configured; 0 = auto, one for each processor */
+    char *user;       /* whom the roles run as when the master is root; never NULL */
+    unsigned user_line;
+};
+
+struct config_listener {
+    struct config_section section;
+    struct address_list addresses;
+    unsigned address_line;
+    char *backend_name; /* NULL: the only one */
+    unsigned backend_line;
+    const struct config_backend *backend; /* borrowed from the same config; never NULL in
+                                             a config without errors */
+};
+
+struct config_certificate {
+    struct config_section section;
+    char *chain; /* path: leaf first, then intermediates; PEM */
+    unsigned chain_line;
+    char *key; /* path, PEM; NULL: the chain file holds the key as well */
+    unsigned key_line;
+    bool is_default; /* for clients without SNI or with an unknown one; if no section says
+                        so, the first in the text */
+    unsigned default_line;
+};
+
+struct config_backend {
+    struct config_section section;
+    struct address_list addresses;
+    unsigned address_line;
+    uint64_t wait_ms; /* how long a client waits for a backend that refuses; 0 = one try
+                         of each address */
+    bool allow_remote_plaintext;
+    enum send_proxy send_proxy;
+};
+
+struct config_limits {
+    struct config_section section;
+    uint64_t handshake_timeout_ms;  /* from accept to the end of the handshake */
+    uint64_t connect_timeout_ms;    /* one attempt at a backend address */
+    uint64_t idle_timeout_ms;       /* no byte in either direction */
+    uint64_t half_close_timeout_ms; /* the same once one side has ended */
+    uint64_t linger_timeout_ms;     /* for the peer to take the last bytes */
+    uint64_t drain_timeout_ms;      /* from TERM to the last session's end */
+};
+
+struct config_log {
+    struct config_section section;
+    enum log_level level;
+    enum log_format format;
+};
+
+struct config {
+    char *file; /* as messages name it */
+    struct config_proxy proxy;
+    struct config_limits limits;
+    struct config_log log;
+    struct config_listener *listeners; /* owned arrays, in the order of the text */
+    size_t listener_count;
+    struct config_certificate *certificates;
+    size_t certificate_count;
+    struct config_backend *backends;
+    size_t backend_count;
+};
+
+/* Reads `text` (need not end in NUL) as the file named `file`.  Returns what could be
+ * understood even when errors were reported, so that later checks can add theirs to the
+ * same report; NULL only without memory.  Usable for serving only if the report gained no
+ * error.  Relative paths are taken from the directory of `file`. */
+struct config *config_read(const char *text, size_t length, const char *file,
+                           struct report *report) MUST_CHECK;
+
+/* The same from the blobs of a bundle. */
+struct bundle;
+struct config *config_read_bundle(const struct bundle *bundle,
+                                  struct report *report) MUST_CHECK;
+
+/* Number of workers: as configured, or the processors this process may use, at most
+ * CONFIG_WORKERS_MAX. */
+unsigned config_worker_count(const struct config *config);
+
+void config_free(struct config *config);
+
+#endif

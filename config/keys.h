@@ -1,0 +1,94 @@
+/*
+ * The one table of configuration keys: section, name, type, range, default, help.  It
+ * reads, checks, prints (`pawl keys`) and documents (the README's table).  A new key is a
+ * member of its section's struct in config.h and one entry here.
+ */
+#ifndef CONFIG_KEYS_H
+#define CONFIG_KEYS_H
+
+#include <stdio.h>
+
+#include "config/config.h"
+
+enum keys_style { KEYS_PLAIN, KEYS_MARKDOWN, KEYS_INI };
+
+/* Prints the table: for a terminal, as the README's Markdown table, or as a commented INI
+ * file with every key at its default (proxy.ini.example is made of it). */
+void keys_print(FILE *out, enum keys_style style);
+
+/* What follows is for the rest of config/. */
+
+enum section_kind {
+    SECTION_PROXY,
+    SECTION_LISTENER,
+    SECTION_CERTIFICATE,
+    SECTION_BACKEND,
+    SECTION_LIMITS,
+    SECTION_LOG,
+};
+enum { SECTION_KINDS = SECTION_LOG + 1 };
+
+struct section_type {
+    const char *word;   /* the first in the header */
+    const char *sample; /* a name for examples; NULL: the section takes no name */
+    bool required;      /* one at least must be in the text */
+    size_t size;        /* of its struct, which begins with a struct config_section */
+    size_t offset; /* in struct config: of the struct, or of the pointer to the array */
+    size_t count_offset; /* in struct config: of the array's size_t count */
+    const char *help;
+};
+
+/* What a key's text becomes in its section's struct. */
+enum key_value_type {
+    KEY_BOOL,          /* bool */
+    KEY_COUNT,         /* uint64_t from min to max */
+    KEY_COUNT_OR_AUTO, /* the same; `auto` is 0 */
+    KEY_DURATION,      /* uint64_t milliseconds from min to max */
+    KEY_CHOICE,        /* an enum: the place of the word in choices */
+    KEY_NAME,          /* char *, owned: letters, digits, ".", "_" and "-" */
+    KEY_PATH,          /* char *, owned; made relative to the directory of the text */
+    KEY_LISTEN,        /* struct address_list to listen on */
+    KEY_CONNECT,       /* struct address_list to connect to */
+};
+
+struct key {
+    const char *name;
+    enum section_kind section;
+    enum key_value_type type;
+    size_t offset;      /* of the value in the section's struct */
+    size_t line_offset; /* of an unsigned for the key's line there; 0: not kept */
+    uint64_t min;
+    uint64_t max;
+    const char *const *choices; /* the last is NULL */
+    bool required;
+    const char *standard; /* the default as text; NULL: there is none */
+    const char *sample;   /* a value for examples where there is no default */
+    const char *help;     /* one sentence without its full stop */
+};
+
+extern const struct section_type keys_sections[SECTION_KINDS];
+extern const struct key keys_table[];
+extern const size_t keys_count;
+
+/* NULL if there is no such section or key. */
+const struct section_type *keys_find_section(const char *word);
+const struct key *keys_find(enum section_kind section, const char *name);
+
+/* Letters, digits, ".", "_" and "-"; at least one, less than CONFIG_NAME_MAX. */
+bool keys_is_name(const char *text);
+
+/* Reads `text` into the key's place in `section`, which is as it was if that fails. */
+bool keys_read(const struct key *key, const char *text, const char *file, void *section,
+               struct error *error) MUST_CHECK;
+
+/* Sets every key of a zeroed struct to its default; fails only without memory. */
+bool keys_set_defaults(enum section_kind kind, void *section,
+                       struct error *error) MUST_CHECK;
+
+/* Frees what the keys of a struct own. */
+void keys_clear(enum section_kind kind, void *section);
+
+/* What the key takes, in words: "1 to 256, or auto". */
+void keys_describe(const struct key *key, char *text, size_t size);
+
+#endif

@@ -1,0 +1,176 @@
+#include "config/keys.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/bundle.h"
+
+static bool read_count_or_auto(const struct key *key, const char *text, uint64_t *value,
+                               struct error *error);
+static bool read_choice(const struct key *key, const char *text, void *place,
+                        struct error *error);
+static bool read_name(const char *text, void *place, struct error *error);
+static bool read_path(const char *text, const char *file, void *place,
+                      struct error *error);
+static bool put_string(char *string, void *place, struct error *error);
+static void join_choices(const struct key *key, char *text, size_t size);
+
+bool keys_is_name(const char *text)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "0123456789._-";
+    const size_t length = strlen(text);
+    return length > 0 && length < CONFIG_NAME_MAX && strspn(text, allowed) == length;
+}
+
+bool keys_read(const struct key *key, const char *text, const char *file, void *section,
+               struct error *error)
+{
+    void *place = (char *)section + key->offset;
+    if (text[0] == '\0') {
+        return error_set(error, "the value is empty");
+    }
+    if (text[0] == '"') {
+        return error_set(error, "the value is in quotes (write it without)");
+    }
+    switch (key->type) {
+    case KEY_BOOL:
+        return value_read_bool(text, place, error);
+    case KEY_COUNT:
+        return value_read_count(text, key->min, key->max, place, error);
+    case KEY_COUNT_OR_AUTO:
+        return read_count_or_auto(key, text, place, error);
+    case KEY_DURATION:
+        return value_read_duration(text, key->min, key->max, place, error);
+    case KEY_CHOICE:
+        return read_choice(key, text, place, error);
+    case KEY_NAME:
+        return read_name(text, place, error);
+    case KEY_PATH:
+        return read_path(text, file, place, error);
+    case KEY_LISTEN:
+        return value_read_addresses(text, ADDRESS_LISTEN, place, error);
+    case KEY_CONNECT:
+        return value_read_addresses(text, ADDRESS_CONNECT, place, error);
+    }
+    return error_set(error, "the key is of no known type");
+}
+
+void keys_describe(const struct key *key, char *text, size_t size)
+{
+    char min[32];
+    char max[32];
+    switch (key->type) {
+    case KEY_BOOL:
+        snprintf(text, size, "yes, no");
+        return;
+    case KEY_COUNT:
+        snprintf(text, size, "%" PRIu64 " to %" PRIu64, key->min, key->max);
+        return;
+    case KEY_COUNT_OR_AUTO:
+        snprintf(text, size, "auto, %" PRIu64 " to %" PRIu64, key->min, key->max);
+        return;
+    case KEY_DURATION:
+        value_write_duration(key->min, min, sizeof(min));
+        value_write_duration(key->max, max, sizeof(max));
+        snprintf(text, size, "%s to %s", min, max);
+        return;
+    case KEY_CHOICE:
+        join_choices(key, text, size);
+        return;
+    case KEY_NAME:
+        snprintf(text, size, "name");
+        return;
+    case KEY_PATH:
+        snprintf(text, size, "path");
+        return;
+    case KEY_LISTEN:
+        snprintf(text, size, "HOST:PORT, ...");
+        return;
+    case KEY_CONNECT:
+        snprintf(text, size, "HOST:PORT, unix:PATH, ...");
+        return;
+    }
+}
+
+static bool read_count_or_auto(const struct key *key, const char *text, uint64_t *value,
+                               struct error *error)
+{
+    if (strcmp(text, "auto") == 0) {
+        *value = 0;
+        return true;
+    }
+    if (strspn(text, "0123456789") != strlen(text)) {
+        return error_set(
+            error, "\"%s\" is neither \"auto\" nor a number from %" PRIu64 " to %" PRIu64,
+            text, key->min, key->max);
+    }
+    return value_read_count(text, key->min, key->max, value, error);
+}
+
+static bool read_choice(const struct key *key, const char *text, void *place,
+                        struct error *error)
+{
+    for (unsigned i = 0; key->choices[i] != NULL; i++) {
+        if (strcmp(key->choices[i], text) == 0) {
+            memcpy(place, &i, sizeof(i));
+            return true;
+        }
+    }
+    char choices[128];
+    join_choices(key, choices, sizeof(choices));
+    return error_set(error, "\"%s\" is none of %s", text, choices);
+}
+
+static bool read_name(const char *text, void *place, struct error *error)
+{
+    if (!keys_is_name(text)) {
+        return error_set(error,
+                         "\"%s\" is not a name (letters, digits, \".\", \"_\" and \"-\")",
+                         text);
+    }
+    return put_string(strdup(text), place, error);
+}
+
+static bool read_path(const char *text, const char *file, void *place,
+                      struct error *error)
+{
+    const char *slash = strrchr(file, '/');
+    char *path = NULL;
+    if (text[0] == '/' || slash == NULL) {
+        path = strdup(text);
+    } else if (asprintf(&path, "%.*s/%s", (int)(slash - file), file, text) < 0) {
+        path = NULL;
+    }
+    if (path != NULL && strlen(path) >= BUNDLE_NAME_MAX) {
+        free(path);
+        return error_set(error, "the path is longer than the system allows");
+    }
+    return put_string(path, place, error);
+}
+
+/* Takes `string` and frees what stood in its place. */
+static bool put_string(char *string, void *place, struct error *error)
+{
+    if (string == NULL) {
+        return error_set(error, "there is no memory");
+    }
+    char *before = NULL;
+    memcpy(&before, place, sizeof(before));
+    free(before);
+    memcpy(place, &string, sizeof(string));
+    return true;
+}
+
+static void join_choices(const struct key *key, char *text, size_t size)
+{
+    size_t length = 0;
+    text[0] = '\0';
+    for (size_t i = 0; key->choices[i] != NULL && length < size; i++) {
+        const int added = snprintf(text + length, size - length, "%s%s",
+                                   i == 0 ? "" : ", ", key->choices[i]);
+        length += added > 0 ? (size_t)added : 0;
+    }
+}

@@ -1,0 +1,65 @@
+/*
+ * The types of configuration values and how each is read from text.  Every reader accepts
+ * exactly one spelling family, refuses the rest in a sentence that shows what is allowed,
+ * and never half-fills its result.
+ */
+#ifndef CONFIG_VALUE_H
+#define CONFIG_VALUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "proxy/error.h"
+
+enum { ADDRESS_TEXT_MAX = 128, ADDRESS_LIST_MAX = 16 };
+
+/* A numeric IP address with port, or a unix socket path. */
+struct address {
+    struct sockaddr_storage storage;
+    socklen_t length;
+    char text[ADDRESS_TEXT_MAX]; /* as people write it: 127.0.0.1:3000, [::1]:3000,
+                                    unix:/x */
+};
+
+struct address_list {
+    struct address items[ADDRESS_LIST_MAX];
+    size_t count;
+};
+
+enum address_use {
+    ADDRESS_LISTEN, /* HOST:PORT with numeric host, `localhost` or `*` (dual-stack any) */
+    ADDRESS_CONNECT /* numeric HOST:PORT, `localhost:PORT` (127.0.0.1, then ::1), or
+                       unix:PATH (absolute; unix:@NAME for the abstract namespace) */
+};
+
+/* yes/no/true/false/on/off */
+bool value_read_bool(const char *text, bool *value, struct error *error) MUST_CHECK;
+
+/* A decimal number in [min, max]. */
+bool value_read_count(const char *text, uint64_t min, uint64_t max, uint64_t *value,
+                      struct error *error) MUST_CHECK;
+
+/* 500ms, 30s, 5m, 1h, 2d; a bare number is refused (units are not guessed).  Stored in
+ * milliseconds; min and max likewise. */
+bool value_read_duration(const char *text, uint64_t min_ms, uint64_t max_ms, uint64_t *ms,
+                         struct error *error) MUST_CHECK;
+
+/* A comma-separated list of addresses for `use`.  A bare port is refused with advice. */
+bool value_read_addresses(const char *text, enum address_use use,
+                          struct address_list *list, struct error *error) MUST_CHECK;
+
+/* True for unix sockets, 127.0.0.0/8 and ::1 (IPv4-mapped included). */
+bool address_is_local(const struct address *address);
+
+/* Same family, address and port or path. */
+bool address_equal(const struct address *a, const struct address *b);
+
+/* An order for sorting and searching: negative, 0 where address_equal, positive. */
+int address_compare(const struct address *a, const struct address *b);
+
+/* Writes duration in the largest exact unit, e.g. "90s", "5m"; for printing the table. */
+void value_write_duration(uint64_t ms, char *text, size_t size);
+
+#endif

@@ -1,0 +1,191 @@
+#include "proxy/backend.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/proxy_protocol.h"
+#include "proxy/session.h"
+
+enum { BACKOFF_FIRST_MS = 10, BACKOFF_MOST_MS = 250 };
+
+static enum session_step backend_try_next(struct session *session);
+static enum session_step backend_finish_attempt(struct session *session);
+static enum session_step backend_pause(struct session *session);
+static enum session_step backend_give_up(struct session *session);
+static void backend_note_failure(struct session *session, const struct error *error);
+static enum session_step backend_connected(struct session *session);
+static enum session_step backend_introduce(struct session *session);
+
+int backend_open(const struct address *address, bool *connecting, struct error *error)
+{
+    const struct sockaddr *target = (const struct sockaddr *)&address->storage;
+    const int on = 1;
+
+    *connecting = false;
+    int fd = socket(target->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        (void)error_set_errno(error, errno, "%s: cannot make a socket", address->text);
+        return -1;
+    }
+    if (target->sa_family != AF_UNIX)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (connect(fd, target, address->length) == 0)
+        return fd;
+    if (errno == EINPROGRESS) {
+        *connecting = true;
+        return fd;
+    }
+    (void)error_set_errno(error, errno, "%s", address->text);
+    close(fd);
+    return -1;
+}
+
+bool backend_has_connected(int fd, struct error *error)
+{
+    int cause = 0;
+    socklen_t length = sizeof(cause);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &cause, &length) < 0)
+        cause = errno;
+    return cause == 0 || error_set(error, "%s", strerror(cause));
+}
+
+enum session_step backend_run(struct session *session, unsigned events)
+{
+    struct session_connect *connect = &session->connect;
+
+    if ((events & SESSION_CLIENT_WRITABLE) && stream_flush(&session->client) == IO_ERROR)
+        return session_end(session, STEP_CLOSE, REASON_CLIENT_RESET, "%s",
+                           stream_error_text(&session->client));
+    if (events & SESSION_ENTERED) {
+        connect->started_ms = session_now(session);
+        connect->backoff_ms = BACKOFF_FIRST_MS;
+        connect->first =
+            (uint8_t)snapshot_rotate(session->snapshot, session->listener->backend);
+        return backend_try_next(session);
+    }
+    if (events & SESSION_BACKEND_WRITABLE)
+        return backend_finish_attempt(session);
+    if (!(events & SESSION_TIMEOUT))
+        return STEP_WAIT;
+    if (connect->connecting) {
+        struct error error;
+        (void)error_set(&error, "%s: no connection within connect_timeout",
+                        session->backend_address->text);
+        connect->timed_out = true;
+        backend_note_failure(session, &error);
+    } else {
+        connect->tried = 0;
+    }
+    return backend_try_next(session);
+}
+
+/* Tries the addresses that are left of this round. */
+static enum session_step backend_try_next(struct session *session)
+{
+    const struct config_backend *backend = session->listener->backend;
+    struct session_connect *connect = &session->connect;
+
+    while (connect->tried < backend->addresses.count) {
+        size_t index =
+            ((size_t)connect->first + connect->tried++) % backend->addresses.count;
+        struct error error;
+
+        session->backend_address = &backend->addresses.items[index];
+        connect->timed_out = false;
+        int fd = backend_open(session->backend_address, &connect->connecting, &error);
+        if (fd < 0) {
+            backend_note_failure(session, &error);
+            continue;
+        }
+        stream_take(&session->backend, fd);
+        if (!connect->connecting)
+            return backend_connected(session);
+        session->deadline_ms =
+            session_now(session) + session->snapshot->config->limits.connect_timeout_ms;
+        return STEP_WAIT;
+    }
+    return backend_pause(session);
+}
+
+static enum session_step backend_finish_attempt(struct session *session)
+{
+    struct error cause, error;
+
+    if (backend_has_connected(session->backend.fd, &cause))
+        return backend_connected(session);
+    (void)error_set(&error, "%s: %s", session->backend_address->text, cause.text);
+    backend_note_failure(session, &error);
+    return backend_try_next(session);
+}
+
+static void backend_note_failure(struct session *session, const struct error *error)
+{
+    session->connect.connecting = false;
+    session_close_backend(session, false);
+    (void)session_end(session, STEP_WAIT, REASON_BACKEND_UNREACHABLE, "%s", error->text);
+}
+
+/* All addresses failed: wait a little, in case the backend is just being restarted. */
+static enum session_step backend_pause(struct session *session)
+{
+    struct session_connect *connect = &session->connect;
+    uint64_t end = connect->started_ms + session->listener->backend->wait_ms;
+
+    if (session_now(session) >= end)
+        return backend_give_up(session);
+    session->deadline_ms = session_now(session) + connect->backoff_ms;
+    if (session->deadline_ms > end)
+        session->deadline_ms = end;
+    connect->backoff_ms *= 2;
+    if (connect->backoff_ms > BACKOFF_MOST_MS)
+        connect->backoff_ms = BACKOFF_MOST_MS;
+    return STEP_WAIT;
+}
+
+static enum session_step backend_give_up(struct session *session)
+{
+    session->reason =
+        session->connect.timed_out ? REASON_BACKEND_TIMEOUT : REASON_BACKEND_UNREACHABLE;
+    return STEP_END;
+}
+
+static enum session_step backend_connected(struct session *session)
+{
+    session->connect.connecting = false;
+    session->active_ms = session_now(session);
+    if (session->listener->backend->send_proxy == SEND_PROXY_OFF)
+        return STEP_NEXT;
+    return backend_introduce(session);
+}
+
+/* Tells the backend who the client is, before the client's first byte. */
+static enum session_step backend_introduce(struct session *session)
+{
+    struct sockaddr_storage client = {0}, server = {0};
+    socklen_t client_length = sizeof(client), server_length = sizeof(server);
+    WOLFSSL *ssl = session->client.ssl;
+    uint8_t header[PROXY_HEADER_MAX];
+
+    (void)getpeername(session->client.fd, (struct sockaddr *)&client, &client_length);
+    (void)getsockname(session->client.fd, (struct sockaddr *)&server, &server_length);
+    const struct proxy_facts facts = {
+        .client = (struct sockaddr *)&client,
+        .server = (struct sockaddr *)&server,
+        .sni = session->sni,
+        .tls_version = wolfSSL_get_version(ssl),
+        .tls_cipher = wolfSSL_get_cipher(ssl),
+        .tls_group = wolfSSL_get_curve_name(ssl),
+    };
+    size_t length =
+        proxy_protocol_write(session->listener->backend->send_proxy, &facts, header);
+    if (stream_write(&session->backend, header, length) == IO_ERROR)
+        return session_end(session, STEP_END, REASON_BACKEND_RESET, "%s: %s",
+                           session->backend_address->text,
+                           stream_error_text(&session->backend));
+    return STEP_NEXT;
+}

@@ -1,0 +1,229 @@
+#include "proxy/cli.h"
+
+#include <event2/event.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "certs/tls_policy.h"
+#include "config/keys.h"
+#include "proxy/check.h"
+#include "proxy/dev.h"
+#include "proxy/master.h"
+
+struct command {
+    const char *name;
+    const char *arguments;
+    const char *summary;
+    const char *help;
+    int (*run)(int count, char **arguments); /* of what follows the command's name */
+};
+
+static int cli_run_proxy(int count, char **arguments);
+static int cli_check(int count, char **arguments);
+static int cli_dev(int count, char **arguments);
+static int cli_demo(int count, char **arguments);
+static int cli_keys(int count, char **arguments);
+static int cli_version(int count, char **arguments);
+static int cli_help(int count, char **arguments);
+static const struct command *cli_find(const char *name);
+static void cli_print_overview(FILE *out);
+static int cli_usage(const char *name, const char *problem, const char *word);
+
+static const struct command COMMANDS[] = {
+    {"run", "[-c FILE]", "serve, in the foreground, until told to end",
+     "Reads FILE (default " CLI_DEFAULT_FILE ") and serves it.  Logs to standard error.\n"
+     "Signals: TERM finishes the sessions and ends, INT ends at once, HUP reads FILE "
+     "again;\n"
+     "a file with errors changes nothing.\n",
+     cli_run_proxy},
+    {"check", "[FILE]", "find everything wrong with a configuration",
+     "Checks FILE (default " CLI_DEFAULT_FILE ") with all files it names as `pawl run`\n"
+     "would, prints every problem as FILE:LINE: text, and ends with 0 if it can be "
+     "served.\n",
+     cli_check},
+    {"dev", "PORT|ADDRESS [--listen ADDRESS]", "HTTPS on localhost in front of your app",
+     "Serves https://localhost:8443 in front of the app on PORT of this machine (or on\n"
+     "ADDRESS: HOST:PORT or unix:PATH) with a development certificate.  Needs no file "
+     "and\n"
+     "no root.\n",
+     cli_dev},
+    {"demo", "[--listen ADDRESS]", "HTTPS on localhost in front of a built-in demo app",
+     "Like `pawl dev`, in front of an app that shows the request and the TLS facts.\n",
+     cli_demo},
+    {"keys", "[--markdown|--ini]", "list every configuration key",
+     "Prints section, key, type, default and meaning of every key; with --markdown as "
+     "the\n"
+     "table of the README, with --ini as a commented configuration file.\n",
+     cli_keys},
+    {"version", "[-v]", "print the version; with -v prove what TLS can do",
+     "With -v also checks the linked TLS library: that nothing without forward secrecy "
+     "is\n"
+     "compiled in, and that the fast code is.  Ends with 1 if a property is missing.\n",
+     cli_version},
+    {"help", "[COMMAND]", "explain a command", "Explains COMMAND, or lists them all.\n",
+     cli_help},
+};
+
+enum { COMMAND_COUNT = sizeof(COMMANDS) / sizeof(COMMANDS[0]) };
+
+int cli_run(int count, char **arguments)
+{
+    if (count < 2) {
+        cli_print_overview(stderr);
+        return EXIT_USAGE;
+    }
+    const char *name = arguments[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    else if (strcmp(name, "--version") == 0)
+        name = "version";
+    const struct command *command = cli_find(name);
+    if (!command)
+        return cli_usage(NULL, "there is no command", name);
+    if (count > 2 &&
+        (strcmp(arguments[2], "--help") == 0 || strcmp(arguments[2], "-h") == 0)) {
+        char *about[] = {arguments[1]};
+        return cli_help(1, about);
+    }
+    return command->run(count - 2, arguments + 2);
+}
+
+static int cli_run_proxy(int count, char **arguments)
+{
+    const char *file = CLI_DEFAULT_FILE;
+
+    for (int i = 0; i < count; i++) {
+        if (strcmp(arguments[i], "-c") != 0)
+            return cli_usage("run", "does not understand", arguments[i]);
+        if (++i == count)
+            return cli_usage("run", "needs a file after", "-c");
+        file = arguments[i];
+    }
+    const struct master_options options = {.source = {.file = file, .demo_fd = -1}};
+    return master_run(&options);
+}
+
+static int cli_check(int count, char **arguments)
+{
+    if (count > 1)
+        return cli_usage("check", "takes one file, not", arguments[1]);
+    if (count == 1 && arguments[0][0] == '-')
+        return cli_usage("check", "does not understand", arguments[0]);
+    return check_run(count == 1 ? arguments[0] : CLI_DEFAULT_FILE);
+}
+
+/* Reads what `dev` and `demo` have in common; returns EXIT_FINE or EXIT_USAGE. */
+static int cli_read_dev(const char *name, int count, char **arguments,
+                        struct dev_options *options)
+{
+    for (int i = 0; i < count; i++) {
+        if (strcmp(arguments[i], "--listen") == 0) {
+            if (++i == count)
+                return cli_usage(name, "needs an address after", "--listen");
+            options->listen = arguments[i];
+        } else if (arguments[i][0] == '-' || options->backend) {
+            return cli_usage(name, "does not understand", arguments[i]);
+        } else {
+            options->backend = arguments[i];
+        }
+    }
+    return EXIT_FINE;
+}
+
+static int cli_dev(int count, char **arguments)
+{
+    struct dev_options options = {0};
+
+    if (cli_read_dev("dev", count, arguments, &options) != EXIT_FINE)
+        return EXIT_USAGE;
+    if (!options.backend)
+        return cli_usage("dev", "needs the port of your app, as in", "pawl dev 3000");
+    return dev_run(&options);
+}
+
+static int cli_demo(int count, char **arguments)
+{
+    struct dev_options options = {0};
+
+    if (cli_read_dev("demo", count, arguments, &options) != EXIT_FINE)
+        return EXIT_USAGE;
+    if (options.backend)
+        return cli_usage("demo", "does not understand", options.backend);
+    return dev_run(&options);
+}
+
+static int cli_keys(int count, char **arguments)
+{
+    enum keys_style style = KEYS_PLAIN;
+
+    if (count > 0 && strcmp(arguments[0], "--markdown") == 0)
+        style = KEYS_MARKDOWN;
+    else if (count > 0 && strcmp(arguments[0], "--ini") == 0)
+        style = KEYS_INI;
+    else if (count > 0)
+        return cli_usage("keys", "does not understand", arguments[0]);
+    keys_print(stdout, style);
+    return EXIT_FINE;
+}
+
+static int cli_version(int count, char **arguments)
+{
+    struct report report = {0};
+    bool verbose = count > 0 && strcmp(arguments[0], "-v") == 0;
+
+    if (count > (verbose ? 1 : 0))
+        return cli_usage("version", "does not understand", arguments[verbose ? 1 : 0]);
+    printf("pawl %s (wolfSSL %s, libevent %s)\n", PAWL_VERSION, wolfSSL_lib_version(),
+           event_get_version());
+    if (!verbose)
+        return EXIT_FINE;
+    tls_policy_self_check(stdout, &report);
+    bool fine = report.errors == 0;
+    report_close(&report);
+    return fine ? EXIT_FINE : EXIT_FAILED;
+}
+
+static int cli_help(int count, char **arguments)
+{
+    if (count == 0) {
+        cli_print_overview(stdout);
+        return EXIT_FINE;
+    }
+    const struct command *command = cli_find(arguments[0]);
+    if (!command)
+        return cli_usage(NULL, "there is no command", arguments[0]);
+    printf("usage: pawl %s %s\n\n%s", command->name, command->arguments, command->help);
+    return EXIT_FINE;
+}
+
+static const struct command *cli_find(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(COMMANDS[i].name, name) == 0)
+            return &COMMANDS[i];
+    }
+    return NULL;
+}
+
+static void cli_print_overview(FILE *out)
+{
+    fprintf(out, "pawl terminates TLS, forward-secret connections only, and hands the "
+                 "plaintext to a local backend.\n\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  pawl %-8s %-34s %s\n", COMMANDS[i].name, COMMANDS[i].arguments,
+                COMMANDS[i].summary);
+    fprintf(out, "\nTo see it work: pawl demo\n");
+}
+
+static int cli_usage(const char *name, const char *problem, const char *word)
+{
+    const struct command *command = name ? cli_find(name) : NULL;
+
+    if (!command) {
+        fprintf(stderr, "pawl: %s \"%s\"\nTry: pawl help\n", problem, word);
+        return EXIT_USAGE;
+    }
+    fprintf(stderr, "pawl %s: %s \"%s\"\nusage: pawl %s %s\nTry: pawl help %s\n", name,
+            problem, word, name, command->arguments, name);
+    return EXIT_USAGE;
+}

@@ -1,0 +1,75 @@
+/*
+ * What the master and its roles say to each other: fixed-size messages over a SEQPACKET
+ * socketpair, descriptors alongside.  Neither side believes the other: sizes, types, text
+ * and the number of descriptors are checked on arrival.
+ */
+#ifndef PROXY_CONTROL_H
+#define PROXY_CONTROL_H
+
+#include <stdint.h>
+
+#include "proxy/error.h"
+
+enum { CONTROL_TEXT_MAX = 1000, CONTROL_FDS_MAX = 2, CONTROL_TIMEOUT_S = 5 };
+
+enum control_type {
+    /* master to role */
+    CONTROL_START = 1, /* number: uid, gid, whether to take them, log level and format */
+    CONTROL_LISTENER,  /* text: address; fd: listening socket */
+    CONTROL_PREPARE,   /* fds: bundle, and for keyholders the keys */
+    CONTROL_COMMIT,
+    CONTROL_ABORT,
+    CONTROL_CHANNEL, /* fd: the socketpair between worker and keyholder */
+    CONTROL_DRAIN,   /* finish sessions, then exit */
+    CONTROL_STOP,    /* exit now */
+    /* role to master */
+    CONTROL_FINDING, /* number[0]: enum report_level; text */
+    CONTROL_PREPARED,
+    CONTROL_REFUSED, /* after its findings */
+    CONTROL_TYPE_END
+};
+
+enum control_start_number {
+    START_UID,
+    START_GID,
+    START_DROP,
+    START_LOG_LEVEL,
+    START_LOG_FORMAT,
+    CONTROL_NUMBERS
+};
+
+struct control_message {
+    uint32_t type;
+    uint32_t generation;
+    uint32_t number[CONTROL_NUMBERS];
+    char text[CONTROL_TEXT_MAX]; /* NUL-terminated */
+};
+
+/* Descriptors that came with a message, -1 where none; owned by whoever received them. */
+struct control_fds {
+    int fd[CONTROL_FDS_MAX];
+};
+
+/* Makes the two ends, close-on-exec.  Sends wait at most CONTROL_TIMEOUT_S. */
+bool control_pair(int ends[2], struct error *error) MUST_CHECK;
+
+/* Sends one message with `fds` (may be NULL; -1 entries are left out), which stay the
+ * caller's. */
+bool control_send(int socket, const struct control_message *message,
+                  const struct control_fds *fds, struct error *error) MUST_CHECK;
+
+enum control_result {
+    CONTROL_MESSAGE,
+    CONTROL_NOTHING, /* nothing there now */
+    CONTROL_CLOSED,  /* the other side is gone */
+    CONTROL_INVALID  /* what came is no message: do not go on with this peer */
+};
+
+/* Takes one message if there is one; never waits unless `wait`. */
+enum control_result control_receive(int socket, bool wait,
+                                    struct control_message *message,
+                                    struct control_fds *fds);
+
+void control_fds_close(struct control_fds *fds);
+
+#endif

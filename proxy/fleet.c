@@ -1,0 +1,317 @@
+/* The master's processes: keyholder i and worker i side by side, the demo app last. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/demo_role.h"
+#include "proxy/keyholder_role.h"
+#include "proxy/log.h"
+#include "proxy/master.h"
+#include "proxy/worker.h"
+
+enum { TITLE_MAX = 32 };
+
+static bool fleet_make(struct master *master, unsigned workers, struct error *error);
+static bool fleet_launch(struct master *master, struct process *process,
+                         struct error *error);
+static bool fleet_link(struct master *master, unsigned index, struct error *error);
+static void fleet_deliver(struct master *master, struct process *process,
+                          const struct generation *generation);
+static void fleet_send_sockets(struct master *master, struct process *process);
+static void fleet_on_finding(void *argument, enum report_level level, const char *text);
+static void fleet_on_answer(void *argument, struct process *process);
+static void fleet_on_exit(void *argument, struct process *process, const char *words);
+static void fleet_on_restart(void *argument, struct process *process);
+static struct process *fleet_find(const struct master *master, const struct role *role,
+                                  unsigned index);
+
+static const struct process_events EVENTS = {
+    .on_finding = fleet_on_finding,
+    .on_answer = fleet_on_answer,
+    .on_exit = fleet_on_exit,
+    .on_restart = fleet_on_restart,
+};
+
+/* Keys first, so that no worker asks for a signature nobody can make. */
+static const struct role *const COMMIT_ORDER[] = {&keyholder_role, &demo_role,
+                                                  &worker_role};
+
+bool fleet_start(struct master *master, unsigned workers, struct error *error)
+{
+    if (!fleet_make(master, workers, error))
+        return false;
+    for (size_t i = 0; i < master->process_count; i++) {
+        if (!fleet_launch(master, &master->processes[i], error))
+            return false;
+    }
+    for (unsigned i = 0; i < workers; i++) {
+        if (!fleet_link(master, i, error))
+            return false;
+    }
+    return true;
+}
+
+void fleet_prepare(struct master *master)
+{
+    for (size_t i = 0; i < master->process_count; i++) {
+        struct process *process = &master->processes[i];
+        if (process->pid > 0)
+            fleet_deliver(master, process, master->next);
+    }
+}
+
+void fleet_commit(struct master *master)
+{
+    for (size_t r = 0; r < sizeof(COMMIT_ORDER) / sizeof(COMMIT_ORDER[0]); r++) {
+        for (size_t i = 0; i < master->process_count; i++) {
+            struct process *process = &master->processes[i];
+            if (process->role != COMMIT_ORDER[r] || process->state != PROCESS_PREPARED)
+                continue;
+            process->state = PROCESS_SERVING;
+            process->serves = true;
+            process_tell(process, CONTROL_COMMIT, process->generation, NULL, NULL);
+        }
+    }
+}
+
+void fleet_abort(struct master *master)
+{
+    for (size_t i = 0; i < master->process_count; i++) {
+        struct process *process = &master->processes[i];
+        if (process->state != PROCESS_PREPARED && process->state != PROCESS_REFUSED)
+            continue;
+        process->state = PROCESS_SERVING;
+        process_tell(process, CONTROL_ABORT, process->generation, NULL, NULL);
+    }
+}
+
+size_t fleet_running(const struct master *master, const struct role *role)
+{
+    size_t running = 0;
+
+    for (size_t i = 0; i < master->process_count; i++) {
+        const struct process *process = &master->processes[i];
+        if (process->pid > 0 && (!role || process->role == role))
+            running++;
+    }
+    return running;
+}
+
+bool fleet_is_preparing(const struct master *master)
+{
+    for (size_t i = 0; i < master->process_count; i++) {
+        if (master->processes[i].state == PROCESS_PREPARING)
+            return true;
+    }
+    return false;
+}
+
+void fleet_end(struct master *master, const struct role *role, enum control_type how)
+{
+    for (size_t i = 0; i < master->process_count; i++) {
+        struct process *process = &master->processes[i];
+        if (role && process->role != role)
+            continue;
+        process->ending = true;
+        evtimer_del(process->restart_timer);
+        process_tell(process, how, 0, NULL, NULL);
+    }
+}
+
+void fleet_kill(struct master *master)
+{
+    for (size_t i = 0; i < master->process_count; i++)
+        process_kill(&master->processes[i]);
+}
+
+void fleet_on_child_exit(struct master *master, pid_t pid, int status)
+{
+    for (size_t i = 0; i < master->process_count; i++) {
+        if (master->processes[i].pid == pid) {
+            process_reaped(&master->processes[i], status);
+            return;
+        }
+    }
+}
+
+void fleet_close(struct master *master)
+{
+    for (size_t i = 0; i < master->process_count; i++)
+        process_close(&master->processes[i]);
+    free(master->processes);
+    master->processes = NULL;
+    master->process_count = 0;
+}
+
+static bool fleet_make(struct master *master, unsigned workers, struct error *error)
+{
+    size_t count = 2 * (size_t)workers + (master->source->with_demo ? 1 : 0);
+
+    master->worker_count = workers;
+    master->processes = calloc(count, sizeof(*master->processes));
+    if (!master->processes)
+        return error_set(error, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        struct process *process = &master->processes[i];
+        const struct role *role = i % 2 == 0 ? &keyholder_role : &worker_role;
+        if (i == 2 * (size_t)workers)
+            role = &demo_role;
+        master->process_count = i + 1;
+        if (!process_init(process, master->base, role, (unsigned)(i / 2), error))
+            return false;
+        if (role == &demo_role)
+            process->index = 0;
+        process->events = &EVENTS;
+        process->master = master;
+    }
+    return true;
+}
+
+static bool fleet_launch(struct master *master, struct process *process,
+                         struct error *error)
+{
+    const struct generation *generation =
+        master->current ? master->current : master->next;
+    const uint32_t numbers[CONTROL_NUMBERS] = {
+        [START_UID] = master->identity.uid,
+        [START_GID] = master->identity.gid,
+        [START_DROP] = master->identity.change,
+        [START_LOG_LEVEL] = generation->config->log.level,
+        [START_LOG_FORMAT] = generation->config->log.format,
+    };
+
+    return process_start(process, numbers, error);
+}
+
+/* A new socketpair between worker and keyholder `index`, given to whichever runs. */
+static bool fleet_link(struct master *master, unsigned index, struct error *error)
+{
+    struct process *ends[2] = {fleet_find(master, &keyholder_role, index),
+                               fleet_find(master, &worker_role, index)};
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+        return error_set_errno(error, errno, "cannot make a socketpair");
+    for (int i = 0; i < 2; i++) {
+        const struct control_fds fds = {.fd = {pair[i], -1}};
+        if (ends[i]->pid > 0)
+            process_tell(ends[i], CONTROL_CHANNEL, 0, NULL, &fds);
+    }
+    close(pair[0]);
+    close(pair[1]);
+    return true;
+}
+
+/* Everything a process needs to build the generation aside. */
+static void fleet_deliver(struct master *master, struct process *process,
+                          const struct generation *generation)
+{
+    struct control_fds fds = {.fd = {generation->bundle_fd, -1}};
+
+    if (process->role == &worker_role)
+        fleet_send_sockets(master, process);
+    if (process->role == &keyholder_role)
+        fds.fd[1] = generation->keys_fd;
+    if (process->role == &demo_role && !process->serves) {
+        const struct control_fds socket = {.fd = {master->source->demo_fd, -1}};
+        process_tell(process, CONTROL_LISTENER, 0, "demo", &socket);
+    }
+    process_prepare(process, generation->number, &fds);
+}
+
+/* The listening sockets that the worker does not have yet. */
+static void fleet_send_sockets(struct master *master, struct process *process)
+{
+    for (size_t i = 0; i < master->sockets.count; i++) {
+        const struct socket_group *group = &master->sockets.groups[i];
+        const struct control_fds fds = {.fd = {group->fds[process->index], -1}};
+        if (process->serves ? !group->current : group->wanted)
+            process_tell(process, CONTROL_LISTENER, 0, group->address.text, &fds);
+    }
+}
+
+static void fleet_on_finding(void *argument, enum report_level level, const char *text)
+{
+    struct master *master = argument;
+
+    if (master->next)
+        report_add(&master->report, level, NULL, 0, "%s", text);
+    else if (level == REPORT_ERROR)
+        log_error("%s", text);
+}
+
+static void fleet_on_answer(void *argument, struct process *process)
+{
+    struct master *master = argument;
+    char title[TITLE_MAX];
+
+    if (master->next) {
+        reload_consider(master);
+        return;
+    }
+    /* A replacement for one that died. */
+    if (process->state == PROCESS_REFUSED) {
+        log_error("the new %s refuses the configuration that is in service",
+                  process_title(process, title, sizeof(title)));
+        process_kill(process);
+        return;
+    }
+    fleet_commit(master);
+    log_info("%s serves again", process_title(process, title, sizeof(title)));
+    reload_consider(master);
+}
+
+static void fleet_on_exit(void *argument, struct process *process, const char *words)
+{
+    struct master *master = argument;
+    char title[TITLE_MAX];
+    bool expected = process->ending || master->state == MASTER_STOPPING;
+
+    if (master->state == MASTER_DRAINING || master->state == MASTER_STOPPING)
+        process->ending = true;
+    if (expected)
+        return;
+    log_warning("%s %s%s", process_title(process, title, sizeof(title)), words,
+                process->ending ? "" : "; a new one is started");
+    if (master->next) {
+        report_add(&master->report, REPORT_ERROR, NULL, 0, "%s %s while it prepared",
+                   title, words);
+        reload_consider(master);
+    }
+}
+
+static void fleet_on_restart(void *argument, struct process *process)
+{
+    struct master *master = argument;
+    struct error error;
+
+    if (!master->current)
+        return;
+    /* One that is missing while another configuration is prepared gets that one or the
+     * present one when this is decided. */
+    if (master->next) {
+        const struct timeval soon = {.tv_usec = 20000};
+        evtimer_add(process->restart_timer, &soon);
+        return;
+    }
+    if (!fleet_launch(master, process, &error) ||
+        (process->role != &demo_role && !fleet_link(master, process->index, &error))) {
+        log_error("%s", error.text);
+        process_kill(process);
+        return;
+    }
+    fleet_deliver(master, process, master->current);
+}
+
+static struct process *fleet_find(const struct master *master, const struct role *role,
+                                  unsigned index)
+{
+    for (size_t i = 0; i < master->process_count; i++) {
+        struct process *process = &master->processes[i];
+        if (process->role == role && process->index == index)
+            return process;
+    }
+    return NULL;
+}

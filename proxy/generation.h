@@ -1,0 +1,38 @@
+/*
+ * One configuration with all files it names, captured by the master at one moment: what a
+ * role needs to serve it.  Key files go from disk to the keyholders inside the kernel; no
+ * byte of them enters the master's memory.
+ */
+#ifndef PROXY_GENERATION_H
+#define PROXY_GENERATION_H
+
+#include <stdint.h>
+
+#include "config/config.h"
+#include "proxy/error.h"
+
+/* Where a configuration comes from: a file, or a text made by `pawl dev` and `pawl demo`.
+ */
+struct source {
+    const char *file; /* as messages name it */
+    const char *text; /* NULL: read `file` */
+    bool with_demo;   /* the built-in demo app runs as well */
+    int demo_fd;      /* its listening socket, or -1 */
+};
+
+struct generation {
+    uint32_t number;
+    struct config *config; /* owned; NULL if the text could not be read at all */
+    int bundle_fd;         /* owned; -1: could not be made */
+    int keys_fd;           /* owned */
+};
+
+/* Reads and captures; every problem goes to the report.  What could be captured is, so
+ * that the roles can add their findings.  NULL without memory. */
+struct generation *generation_capture(const struct source *source, uint32_t number,
+                                      struct report *report) MUST_CHECK;
+
+/* NULL is allowed. */
+void generation_free(struct generation *generation);
+
+#endif

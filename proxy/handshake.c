@@ -1,0 +1,183 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/session.h"
+#include "proxy/worker.h"
+
+static enum session_step handshake_begin(struct session *session,
+                                         const struct hello *hello);
+static enum session_step handshake_refuse(struct session *session, uint8_t alert,
+                                          enum session_reason reason, const char *detail);
+static enum session_step handshake_lost(struct session *session);
+static enum session_step handshake_failed(struct session *session);
+static const char *handshake_alert_words(int alert);
+
+enum { ALERT_HANDSHAKE_FAILURE = 40, ALERT_INTERNAL_ERROR = 80, ALERT_LEVEL_FATAL = 2 };
+
+enum session_step handshake_run_hello(struct session *session, unsigned events)
+{
+    struct stream *client = &session->client;
+    struct hello hello;
+    struct hello_verdict verdict;
+    size_t length;
+
+    if (events & SESSION_TIMEOUT)
+        return session_end(session, STEP_CLOSE, REASON_HANDSHAKE_TIMEOUT,
+                           "no whole ClientHello within handshake_timeout");
+    if (!(events & SESSION_CLIENT_READABLE))
+        return STEP_WAIT;
+    enum io received = stream_receive(client);
+    if (received == IO_ERROR)
+        return handshake_lost(session);
+    if (received == IO_AGAIN)
+        return STEP_WAIT;
+
+    const uint8_t *bytes = stream_received(client, &length);
+    switch (hello_read(&session->scan, bytes, length, client->scratch->plain, &hello,
+                       &verdict)) {
+    case HELLO_INCOMPLETE:
+        return client->fin_received ? handshake_lost(session) : STEP_WAIT;
+    case HELLO_REFUSED:
+        session->refusal = verdict.refusal;
+        return handshake_refuse(session, verdict.alert, REASON_HELLO_REFUSED,
+                                verdict.error.text);
+    case HELLO_COMPLETE:
+        return handshake_begin(session, &hello);
+    }
+    return STEP_WAIT;
+}
+
+enum session_step handshake_run(struct session *session, unsigned events)
+{
+    struct stream *client = &session->client;
+
+    if (events & SESSION_TIMEOUT)
+        return session_end(
+            session, STEP_END, REASON_HANDSHAKE_TIMEOUT,
+            sign_job_is_waiting(session->sign_job)
+                ? "the keyholder gave no signature within handshake_timeout"
+                : "the client did not finish within handshake_timeout");
+    if ((events & SESSION_CLIENT_WRITABLE) && stream_flush(client) == IO_ERROR)
+        return handshake_lost(session);
+    if ((events & SESSION_CLIENT_READABLE) && stream_receive(client) == IO_ERROR)
+        return handshake_lost(session);
+    if (sign_job_is_waiting(session->sign_job))
+        return STEP_WAIT;
+
+    switch (stream_accept(client)) {
+    case IO_OK:
+        sign_job_free(session->sign_job);
+        session->sign_job = NULL;
+        return STEP_NEXT;
+    case IO_AGAIN:
+        return client->fin_received ? handshake_lost(session) : STEP_WAIT;
+    case IO_PENDING:
+        return STEP_WAIT;
+    case IO_ERROR:
+        return handshake_failed(session);
+    }
+    return STEP_WAIT;
+}
+
+static void handshake_on_signed(void *argument)
+{
+    struct session *session = argument;
+
+    worker_tick(session->worker);
+    session_on_event(session, SESSION_SIGNED);
+}
+
+static enum session_step handshake_begin(struct session *session,
+                                         const struct hello *hello)
+{
+    session->sni = hello->sni[0] ? strdup(hello->sni) : NULL;
+    session->certificate =
+        certstore_find(session->snapshot->certs, hello->sni, hello->key_types);
+    if (!session->certificate)
+        return handshake_refuse(session, ALERT_HANDSHAKE_FAILURE, REASON_NO_CERTIFICATE,
+                                "no certificate for this name has a key type whose "
+                                "signatures the client accepts");
+    if (!stream_start_tls(&session->client, session->certificate->context))
+        return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory for TLS");
+    session->sign_job = sign_job_new(session->worker->keyholder, session->client.ssl,
+                                     session->certificate, handshake_on_signed, session);
+    if (!session->sign_job)
+        return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory for TLS");
+    return STEP_NEXT;
+}
+
+static enum session_step handshake_refuse(struct session *session, uint8_t alert,
+                                          enum session_reason reason, const char *detail)
+{
+    if (alert != 0) {
+        /* RFC 8446 section 6: a plaintext alert record. */
+        const uint8_t record[] = {21, 3, 3, 0, 2, ALERT_LEVEL_FATAL, alert};
+        stream_write_raw(&session->client, record, sizeof(record));
+    }
+    return session_end(session, STEP_END, reason, "%s", detail);
+}
+
+static enum session_step handshake_lost(struct session *session)
+{
+    if (session->client.fin_received)
+        return session_end(session, STEP_CLOSE, REASON_CLIENT_CLOSED, NULL);
+    return session_end(session, STEP_CLOSE, REASON_CLIENT_RESET, "%s",
+                       stream_error_text(&session->client));
+}
+
+static enum session_step handshake_failed(struct session *session)
+{
+    const struct stream *client = &session->client;
+    WOLFSSL_ALERT_HISTORY history;
+
+    if (client->error > 0)
+        return handshake_lost(session);
+    if (wolfSSL_get_alert_history(client->ssl, &history) == WOLFSSL_SUCCESS &&
+        history.last_rx.level == ALERT_LEVEL_FATAL)
+        return session_end(session, STEP_END, REASON_TLS_ALERT, "the client says: %s",
+                           handshake_alert_words(history.last_rx.code));
+    if (sign_job_has_failed(session->sign_job))
+        return session_end(session, STEP_END, REASON_SIGNING_FAILED,
+                           "the keyholder refused to sign for certificate \"%s\"",
+                           session->certificate->name);
+    return session_end(session, STEP_END, REASON_TLS_ERROR, "%s",
+                       stream_error_text(client));
+}
+
+/* RFC 8446 section 6.2, as an operator wants to read it. */
+static const char *handshake_alert_words(int alert)
+{
+    static const struct {
+        int code;
+        const char *words;
+    } alerts[] = {
+        {10, "unexpected message (unexpected_message)"},
+        {20, "a record was damaged (bad_record_mac)"},
+        {40, "no acceptable parameters (handshake_failure)"},
+        {42, "the certificate is damaged (bad_certificate)"},
+        {43, "the certificate's type is not supported (unsupported_certificate)"},
+        {44, "the certificate is revoked (certificate_revoked)"},
+        {45, "the certificate has expired (certificate_expired)"},
+        {46, "the certificate is not acceptable (certificate_unknown)"},
+        {47, "a field was out of range (illegal_parameter)"},
+        {48, "the certificate's issuer is not trusted (unknown_ca)"},
+        {49, "access denied (access_denied)"},
+        {50, "a message could not be decoded (decode_error)"},
+        {51, "a signature did not verify (decrypt_error)"},
+        {70, "the protocol version is not supported (protocol_version)"},
+        {71, "security is insufficient (insufficient_security)"},
+        {80, "internal error (internal_error)"},
+        {90, "canceled by the user (user_canceled)"},
+        {109, "an extension is missing (missing_extension)"},
+        {110, "an extension is not supported (unsupported_extension)"},
+        {112, "the name is not recognized (unrecognized_name)"},
+        {116, "a certificate is required (certificate_required)"},
+        {120, "no common application protocol (no_application_protocol)"},
+    };
+
+    for (size_t i = 0; i < sizeof(alerts) / sizeof(alerts[0]); i++) {
+        if (alerts[i].code == alert)
+            return alerts[i].words;
+    }
+    return "an alert this version has no words for";
+}

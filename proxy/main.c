@@ -1,0 +1,30 @@
+/*
+ * pawl: the entry of every process.  The table is the security model on one screen: each
+ * role is this binary again, started by the master with nothing but its control socket,
+ * and enters the sandbox before it reads its first configuration (role.c, sandbox.c).
+ *
+ *   role        holds                          network            files
+ *   master      no key bytes, no client bytes  binds only         configuration,
+ * certificates worker      public certificates            clients, backends  none
+ *   keyholder   private keys                   none               none
+ *   demo        nothing                        one loopback port  none
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/cli.h"
+#include "proxy/demo_role.h"
+#include "proxy/keyholder_role.h"
+#include "proxy/worker.h"
+
+static const struct role *const ROLES[] = {&worker_role, &keyholder_role, &demo_role};
+
+int main(int count, char **arguments)
+{
+    for (size_t i = 0; count == 3 && i < sizeof(ROLES) / sizeof(ROLES[0]); i++) {
+        if (strcmp(arguments[1], ROLES[i]->name) == 0 && arguments[2][0] >= '0' &&
+            arguments[2][0] <= '9')
+            return role_run(ROLES[i], (unsigned)strtoul(arguments[2], NULL, 10));
+    }
+    return cli_run(count, arguments);
+}

@@ -1,0 +1,188 @@
+#include "proxy/master.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "proxy/log.h"
+#include "proxy/worker.h"
+
+enum { STOP_PATIENCE_S = 5 };
+
+static bool master_open(struct master *master, struct error *error);
+static void master_close(struct master *master);
+static void master_raise_descriptor_limit(void);
+static void master_on_signal(evutil_socket_t number, short what, void *argument);
+static void master_on_children(struct master *master);
+static void master_on_deadline(evutil_socket_t fd, short what, void *argument);
+static void master_set_deadline(struct master *master, uint64_t seconds);
+
+static const int SIGNALS[MASTER_SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+
+int master_run(const struct master_options *options)
+{
+    struct master master = {.source = &options->source,
+                            .on_ready = options->on_ready,
+                            .on_ready_argument = options->on_ready_argument};
+    struct error error;
+
+    log_open("master", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    if (!master_open(&master, &error)) {
+        log_error("%s", error.text);
+        master_close(&master);
+        return 1;
+    }
+    reload_begin(&master);
+    (void)event_base_dispatch(master.base);
+    if (master.exit_code == 0)
+        log_info("stopped");
+    master_close(&master);
+    return master.exit_code;
+}
+
+void master_stop(struct master *master, int exit_code)
+{
+    if (master->state == MASTER_STOPPING)
+        return;
+    master->state = MASTER_STOPPING;
+    master->exit_code = exit_code;
+    fleet_end(master, NULL, CONTROL_STOP);
+    if (fleet_running(master, NULL) == 0)
+        event_base_loopexit(master->base, NULL);
+    else
+        master_set_deadline(master, STOP_PATIENCE_S);
+}
+
+void master_drain(struct master *master)
+{
+    if (master->state == MASTER_DRAINING || master->state == MASTER_STOPPING)
+        return;
+    if (!master->current) {
+        master_stop(master, 0);
+        return;
+    }
+    log_info("draining");
+    const struct config_limits *limits = &master->current->config->limits;
+    master->state = MASTER_DRAINING;
+    fleet_end(master, &worker_role, CONTROL_DRAIN);
+    /* The workers have theirs; with these gone, nobody can connect any more. */
+    sockets_close(&master->sockets);
+    master_set_deadline(master,
+                        (limits->drain_timeout_ms + limits->linger_timeout_ms) / 1000 +
+                            STOP_PATIENCE_S);
+    if (fleet_running(master, &worker_role) == 0)
+        master_stop(master, 0);
+}
+
+static bool master_open(struct master *master, struct error *error)
+{
+    (void)prctl(PR_SET_NAME, "pawl-master", 0, 0, 0);
+    (void)signal(SIGPIPE, SIG_IGN);
+    master_raise_descriptor_limit();
+    if (!sandbox_no_core_dumps(error))
+        return false;
+    master->base = event_base_new();
+    if (!master->base)
+        return error_set(error, "cannot make an event loop");
+    master->deadline = evtimer_new(master->base, master_on_deadline, master);
+    if (!master->deadline)
+        return error_set(error, "out of memory");
+    for (size_t i = 0; i < MASTER_SIGNALS; i++) {
+        master->signals[i] =
+            evsignal_new(master->base, SIGNALS[i], master_on_signal, master);
+        if (!master->signals[i] || event_add(master->signals[i], NULL) < 0)
+            return error_set(error, "cannot watch signal %d", SIGNALS[i]);
+    }
+    return true;
+}
+
+static void master_close(struct master *master)
+{
+    fleet_close(master);
+    sockets_close(&master->sockets);
+    generation_free(master->current);
+    generation_free(master->next);
+    report_close(&master->report);
+    for (size_t i = 0; i < MASTER_SIGNALS; i++) {
+        if (master->signals[i])
+            event_free(master->signals[i]);
+    }
+    if (master->deadline)
+        event_free(master->deadline);
+    if (master->base)
+        event_base_free(master->base);
+}
+
+/* A proxy needs two descriptors for each session; roles inherit the limit. */
+static void master_raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void master_on_signal(evutil_socket_t number, short what, void *argument)
+{
+    struct master *master = argument;
+
+    (void)what;
+    switch (number) {
+    case SIGTERM:
+        master_drain(master);
+        break;
+    case SIGINT:
+        master_stop(master, master->current ? 0 : 1);
+        break;
+    case SIGHUP:
+        master->reload_wanted = true;
+        reload_consider(master);
+        break;
+    case SIGCHLD:
+        master_on_children(master);
+        break;
+    }
+}
+
+/* As process 1 of a container, children that are not ours come here, too. */
+static void master_on_children(struct master *master)
+{
+    int status;
+
+    for (;;) {
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid < 0 && errno == EINTR)
+            continue;
+        if (pid <= 0)
+            break;
+        fleet_on_child_exit(master, pid, status);
+    }
+    if (master->state == MASTER_DRAINING && fleet_running(master, &worker_role) == 0)
+        master_stop(master, 0);
+    if (master->state == MASTER_STOPPING && fleet_running(master, NULL) == 0)
+        event_base_loopexit(master->base, NULL);
+}
+
+static void master_on_deadline(evutil_socket_t fd, short what, void *argument)
+{
+    struct master *master = argument;
+
+    (void)fd;
+    (void)what;
+    log_warning("%zu processes have not ended in time and are killed",
+                fleet_running(master, NULL));
+    fleet_kill(master);
+}
+
+static void master_set_deadline(struct master *master, uint64_t seconds)
+{
+    const struct timeval delay = {.tv_sec = (time_t)seconds};
+
+    evtimer_add(master->deadline, &delay);
+}

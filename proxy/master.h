@@ -1,0 +1,98 @@
+/*
+ * The master: reads the configuration, opens files, binds sockets, supervises the roles
+ * and replaces configurations in two phases.  It sees no byte of a client and none of a
+ * key.
+ *
+ *   master.c  start, signals, drain, end
+ *   fleet.c   the processes: starting, linking, replacing them
+ *   reload.c  prepare everywhere, then commit everywhere or nowhere
+ */
+#ifndef PROXY_MASTER_H
+#define PROXY_MASTER_H
+
+#include <event2/event.h>
+
+#include "proxy/generation.h"
+#include "proxy/process.h"
+#include "proxy/sandbox.h"
+#include "proxy/sockets.h"
+
+enum master_state {
+    MASTER_STARTING, /* the first configuration is being prepared */
+    MASTER_SERVING,
+    MASTER_RELOADING, /* another one is */
+    MASTER_DRAINING,  /* workers finish their sessions */
+    MASTER_STOPPING   /* everything ends now */
+};
+
+enum { MASTER_SIGNALS = 4 };
+
+struct master {
+    struct event_base *base;     /* owned */
+    const struct source *source; /* borrowed */
+    struct generation *current;  /* owned; NULL before the first commit */
+    struct generation *next;     /* owned; while one is being prepared */
+    struct report report;        /* findings on `next` */
+    struct sockets sockets;      /* owned */
+    struct identity identity;    /* whom the roles run as */
+    struct process *processes;   /* owned; see fleet.c for their order */
+    size_t process_count;
+    unsigned worker_count;
+    uint32_t last_generation;
+    enum master_state state;
+    bool reload_wanted; /* asked for while something else was under way */
+    int exit_code;
+    struct event *signals[MASTER_SIGNALS]; /* owned */
+    struct event *deadline;                /* owned; for drain and stop */
+    void (*on_ready)(void *argument);      /* may be NULL */
+    void *on_ready_argument;
+};
+
+struct master_options {
+    struct source source;
+    void (*on_ready)(void *argument); /* called once everything serves; may be NULL */
+    void *on_ready_argument;
+};
+
+/* Runs until it is told to end; returns the exit code. */
+int master_run(const struct master_options *options);
+
+/* Ends everything: at once, or after the sessions have finished. */
+void master_stop(struct master *master, int exit_code);
+void master_drain(struct master *master);
+
+/* fleet.c */
+
+/* Makes and starts all processes for `workers` workers. */
+bool fleet_start(struct master *master, unsigned workers, struct error *error) MUST_CHECK;
+
+/* Sends the next configuration to every process that serves. */
+void fleet_prepare(struct master *master);
+
+/* Commits it, or has it forgotten; in the order that never leaves a worker without the
+ * keys it needs. */
+void fleet_commit(struct master *master);
+void fleet_abort(struct master *master);
+
+/* How many processes of the role (NULL: of any) are running. */
+size_t fleet_running(const struct master *master, const struct role *role);
+
+/* Whether any process has a configuration to answer. */
+bool fleet_is_preparing(const struct master *master);
+
+/* Tells every process of the role (NULL: all) to end by DRAIN or STOP. */
+void fleet_end(struct master *master, const struct role *role, enum control_type how);
+
+void fleet_kill(struct master *master);
+void fleet_on_child_exit(struct master *master, pid_t pid, int status);
+void fleet_close(struct master *master);
+
+/* reload.c */
+
+/* Captures the source again and has it prepared; at the start, for the first time. */
+void reload_begin(struct master *master);
+
+/* To be called whenever something has changed that a decision may wait for. */
+void reload_consider(struct master *master);
+
+#endif

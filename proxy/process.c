@@ -1,0 +1,295 @@
+#include "proxy/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proxy/log.h"
+
+enum {
+    RESTART_FIRST_MS = 50,
+    RESTART_MOST_MS = 5000,
+    HEALTHY_MS = 10000, /* alive this long: the next death is the first again */
+    ANSWER_TIMEOUT_S = 60,
+    TITLE_MAX = 32
+};
+
+static void process_exec(const struct process *process, int control_fd)
+    __attribute__((noreturn));
+static void process_on_control(evutil_socket_t fd, short what, void *argument);
+static bool process_handle(struct process *process,
+                           const struct control_message *message);
+static void process_on_answer_timeout(evutil_socket_t fd, short what, void *argument);
+static void process_on_restart_timer(evutil_socket_t fd, short what, void *argument);
+static void process_schedule_restart(struct process *process);
+static void process_hang_up(struct process *process);
+static uint64_t process_now_ms(void);
+
+bool process_init(struct process *process, struct event_base *base,
+                  const struct role *role, unsigned index, struct error *error)
+{
+    *process =
+        (struct process){.role = role, .index = index, .base = base, .control_fd = -1};
+    process->restart_timer = evtimer_new(base, process_on_restart_timer, process);
+    process->answer_timer = evtimer_new(base, process_on_answer_timeout, process);
+    if (!process->restart_timer || !process->answer_timer)
+        return error_set(error, "out of memory");
+    return true;
+}
+
+bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBERS],
+                   struct error *error)
+{
+    struct control_message start = {.type = CONTROL_START};
+    int ends[2];
+
+    if (!control_pair(ends, error))
+        return false;
+    pid_t pid = fork();
+    if (pid < 0) {
+        close(ends[0]);
+        close(ends[1]);
+        return error_set_errno(error, errno, "cannot fork");
+    }
+    if (pid == 0)
+        process_exec(process, ends[1]);
+    close(ends[1]);
+
+    process->pid = pid;
+    process->control_fd = ends[0];
+    process->state = PROCESS_SERVING;
+    process->serves = false;
+    process->ending = false;
+    process->started_ms = process_now_ms();
+    process->control_event = event_new(process->base, ends[0], EV_READ | EV_PERSIST,
+                                       process_on_control, process);
+    if (!process->control_event || event_add(process->control_event, NULL) < 0)
+        return error_set(error, "out of memory");
+    memcpy(start.number, numbers, sizeof(start.number));
+    return control_send(process->control_fd, &start, NULL, error);
+}
+
+void process_tell(struct process *process, enum control_type type, uint32_t generation,
+                  const char *text, const struct control_fds *fds)
+{
+    struct control_message message = {.type = type, .generation = generation};
+    struct error error;
+    char title[TITLE_MAX];
+
+    if (process->control_fd < 0)
+        return;
+    if (text)
+        (void)snprintf(message.text, sizeof(message.text), "%s", text);
+    if (control_send(process->control_fd, &message, fds, &error))
+        return;
+    log_warning("%s cannot be told anything and is killed: %s",
+                process_title(process, title, sizeof(title)), error.text);
+    process_kill(process);
+}
+
+void process_prepare(struct process *process, uint32_t generation,
+                     const struct control_fds *fds)
+{
+    const struct timeval patience = {.tv_sec = ANSWER_TIMEOUT_S};
+
+    process->state = PROCESS_PREPARING;
+    process->generation = generation;
+    evtimer_add(process->answer_timer, &patience);
+    process_tell(process, CONTROL_PREPARE, generation, NULL, fds);
+}
+
+void process_reaped(struct process *process, int status)
+{
+    char words[64];
+
+    if (WIFSIGNALED(status))
+        (void)snprintf(words, sizeof(words), "was killed by signal %d (%s)",
+                       WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        (void)snprintf(words, sizeof(words), "exited with code %d", WEXITSTATUS(status));
+    process_hang_up(process);
+    process->pid = 0;
+    process->serves = false;
+    process->state = PROCESS_DOWN;
+    bool restart = !process->ending;
+    process->events->on_exit(process->master, process, words);
+    if (restart && !process->ending)
+        process_schedule_restart(process);
+}
+
+const char *process_title(const struct process *process, char *text, size_t size)
+{
+    (void)snprintf(text, size, "%s %u", process->role->name, process->index);
+    return text;
+}
+
+void process_kill(struct process *process)
+{
+    if (process->pid > 0)
+        (void)kill(process->pid, SIGKILL);
+}
+
+void process_close(struct process *process)
+{
+    process_hang_up(process);
+    if (process->restart_timer)
+        event_free(process->restart_timer);
+    if (process->answer_timer)
+        event_free(process->answer_timer);
+    process->restart_timer = process->answer_timer = NULL;
+}
+
+/* In the child: nothing is inherited but the log and the control socket. */
+static void process_exec(const struct process *process, int control_fd)
+{
+    char name[TITLE_MAX], index[TITLE_MAX];
+    char program[] = "pawl";
+    char *const arguments[] = {program, name, index, NULL};
+    char *const environment[] = {NULL};
+    sigset_t none;
+
+    (void)snprintf(name, sizeof(name), "%s", process->role->name);
+    (void)snprintf(index, sizeof(index), "%u", process->index);
+    /* What the terminal sends to all is for the master to decide. */
+    (void)signal(SIGINT, SIG_IGN);
+    (void)signal(SIGTERM, SIG_IGN);
+    (void)signal(SIGHUP, SIG_IGN);
+    (void)signal(SIGQUIT, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGCHLD, SIG_DFL);
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    /* A number above ROLE_CONTROL_FD first, so that dup2 always makes a new descriptor,
+     * which is not close-on-exec. */
+    int control = fcntl(control_fd, F_DUPFD_CLOEXEC, ROLE_CONTROL_FD + 1);
+    if (null < 0 || control < 0 || dup2(null, STDIN_FILENO) < 0 ||
+        dup2(control, ROLE_CONTROL_FD) < 0)
+        _exit(127);
+    (void)close_range(ROLE_CONTROL_FD + 1, ~0U, 0);
+    execve("/proc/self/exe", arguments, getenv("ASAN_OPTIONS") ? environ : environment);
+    _exit(127);
+}
+
+static void process_on_control(evutil_socket_t fd, short what, void *argument)
+{
+    struct process *process = argument;
+    struct control_message message;
+    struct control_fds fds;
+    char title[TITLE_MAX];
+
+    (void)what;
+    for (;;) {
+        switch (control_receive(fd, false, &message, &fds)) {
+        case CONTROL_MESSAGE:
+            control_fds_close(&fds);
+            if (process_handle(process, &message))
+                continue;
+            break;
+        case CONTROL_NOTHING:
+            return;
+        case CONTROL_CLOSED:
+            /* SIGCHLD tells the rest. */
+            event_del(process->control_event);
+            return;
+        case CONTROL_INVALID:
+            break;
+        }
+        log_error("%s sent what no %s says; it is replaced",
+                  process_title(process, title, sizeof(title)), process->role->name);
+        event_del(process->control_event);
+        process_kill(process);
+        return;
+    }
+}
+
+/* Returns false for what must not come. */
+static bool process_handle(struct process *process, const struct control_message *message)
+{
+    bool expected =
+        process->state == PROCESS_PREPARING && message->generation == process->generation;
+
+    switch (message->type) {
+    case CONTROL_FINDING:
+        if (!expected || message->number[0] > REPORT_ERROR)
+            return false;
+        process->events->on_finding(process->master,
+                                    (enum report_level)message->number[0], message->text);
+        return true;
+    case CONTROL_PREPARED:
+    case CONTROL_REFUSED:
+        if (!expected)
+            return false;
+        process->state =
+            message->type == CONTROL_PREPARED ? PROCESS_PREPARED : PROCESS_REFUSED;
+        evtimer_del(process->answer_timer);
+        process->events->on_answer(process->master, process);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void process_on_answer_timeout(evutil_socket_t fd, short what, void *argument)
+{
+    struct process *process = argument;
+    char title[TITLE_MAX];
+
+    (void)fd;
+    (void)what;
+    log_error("%s has not answered for %d seconds; it is replaced",
+              process_title(process, title, sizeof(title)), ANSWER_TIMEOUT_S);
+    process_kill(process);
+}
+
+static void process_on_restart_timer(evutil_socket_t fd, short what, void *argument)
+{
+    struct process *process = argument;
+
+    (void)fd;
+    (void)what;
+    process->events->on_restart(process->master, process);
+}
+
+/* Grows while it keeps dying soon after its start. */
+static void process_schedule_restart(struct process *process)
+{
+    unsigned delay = RESTART_FIRST_MS;
+
+    if (process_now_ms() - process->started_ms >= HEALTHY_MS)
+        process->failures = 0;
+    for (unsigned i = 0; i < process->failures && delay < RESTART_MOST_MS; i++)
+        delay *= 2;
+    process->failures++;
+    if (delay > RESTART_MOST_MS)
+        delay = RESTART_MOST_MS;
+    const struct timeval wait = {.tv_sec = delay / 1000, .tv_usec = delay % 1000 * 1000};
+    evtimer_add(process->restart_timer, &wait);
+}
+
+static void process_hang_up(struct process *process)
+{
+    if (process->answer_timer)
+        evtimer_del(process->answer_timer);
+    if (process->control_event)
+        event_free(process->control_event);
+    process->control_event = NULL;
+    if (process->control_fd >= 0)
+        close(process->control_fd);
+    process->control_fd = -1;
+}
+
+static uint64_t process_now_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}

@@ -1,0 +1,80 @@
+/*
+ * One role's process as the master sees it: started by fork and exec of this very binary,
+ * spoken to over its control socket, replaced with a growing delay when it dies.
+ */
+#ifndef PROXY_PROCESS_H
+#define PROXY_PROCESS_H
+
+#include <event2/event.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "proxy/control.h"
+#include "proxy/role.h"
+
+enum process_state {
+    PROCESS_DOWN,      /* not running; perhaps about to be started again */
+    PROCESS_PREPARING, /* was sent a configuration and has not answered */
+    PROCESS_PREPARED,  /* is ready to serve it */
+    PROCESS_REFUSED,   /* is not */
+    PROCESS_SERVING    /* has nothing outstanding */
+};
+
+struct process;
+
+/* What the master does when something happens to a process. */
+struct process_events {
+    void (*on_finding)(void *master, enum report_level level, const char *text);
+    void (*on_answer)(void *master, struct process *process);
+    /* It is gone and reaped; `words` say how it ended. */
+    void (*on_exit)(void *master, struct process *process, const char *words);
+    /* The delay after an exit is over: start it again. */
+    void (*on_restart)(void *master, struct process *process);
+};
+
+struct process {
+    const struct role *role;
+    unsigned index;
+    enum process_state state;
+    bool serves;         /* a configuration was committed in it */
+    bool ending;         /* was told to end; its exit is no accident */
+    pid_t pid;           /* 0: not running */
+    int control_fd;      /* owned; -1 */
+    uint32_t generation; /* sent last */
+    unsigned failures;   /* exits in a row, each soon after its start */
+    uint64_t started_ms;
+    struct event_base *base;     /* borrowed */
+    struct event *control_event; /* owned */
+    struct event *restart_timer; /* owned */
+    struct event *answer_timer;  /* owned; kills what does not answer */
+    const struct process_events *events;
+    void *master;
+};
+
+bool process_init(struct process *process, struct event_base *base,
+                  const struct role *role, unsigned index,
+                  struct error *error) MUST_CHECK;
+
+/* Forks and execs it and sends CONTROL_START with `numbers`. */
+bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBERS],
+                   struct error *error) MUST_CHECK;
+
+/* Sends a message; a process that cannot be told is killed (and then replaced). */
+void process_tell(struct process *process, enum control_type type, uint32_t generation,
+                  const char *text, const struct control_fds *fds);
+
+/* Sends PREPARE and expects an answer in good time. */
+void process_prepare(struct process *process, uint32_t generation,
+                     const struct control_fds *fds);
+
+/* To be called when waitpid has returned its pid. */
+void process_reaped(struct process *process, int status);
+
+/* Name and number, "worker 0". */
+const char *process_title(const struct process *process, char *text, size_t size);
+
+void process_kill(struct process *process);
+
+void process_close(struct process *process);
+
+#endif

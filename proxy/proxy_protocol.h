@@ -1,0 +1,33 @@
+/*
+ * The PROXY protocol header that tells a backend who the client is (HAProxy's
+ * proxy-protocol.txt, versions 1 and 2).  Written once per session by the worker, before
+ * the first byte of the client.
+ */
+#ifndef PROXY_PROXY_PROTOCOL_H
+#define PROXY_PROXY_PROTOCOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "config/config.h"
+
+enum { PROXY_HEADER_MAX = 1024 };
+
+struct proxy_facts {
+    const struct sockaddr *client; /* peer address of the client's connection */
+    const struct sockaddr *server; /* local address of it */
+    const char *sni;               /* "" or NULL: none */
+    const char *alpn;              /* negotiated; "" or NULL: none */
+    const char *tls_version;       /* "TLSv1.3"; NULL: none */
+    const char *tls_cipher;
+    const char *tls_group;
+};
+
+/* Writes the header of the wanted kind (never SEND_PROXY_OFF) into `out`, which has room
+ * for PROXY_HEADER_MAX bytes, and returns its length.  TLVs that do not fit are left out.
+ * Addresses that are not IP are sent as UNKNOWN/UNSPEC. */
+size_t proxy_protocol_write(enum send_proxy kind, const struct proxy_facts *facts,
+                            uint8_t *out);
+
+#endif

@@ -1,0 +1,161 @@
+#include "proxy/session.h"
+
+/* A pause after which the next answer starts with small records again. */
+enum { QUIET_MS = 1000 };
+
+/* What became of one attempt to move bytes. */
+enum relay_result { RELAY_MOVED, RELAY_SOURCE_FAILED, RELAY_SINK_FAILED };
+
+static enum session_step relay_to_backend(struct session *session);
+static enum session_step relay_to_client(struct session *session);
+static enum relay_result relay_pump(struct session *session, struct stream *from,
+                                    struct stream *to, uint64_t *bytes);
+static enum session_step relay_flush(struct session *session, unsigned events);
+static enum session_step relay_backend_failed(struct session *session);
+static enum session_step relay_client_failed(struct session *session);
+static enum session_step relay_timed_out(struct session *session);
+static enum session_step relay_settle(struct session *session);
+
+/*
+ * Two pumps, one for each direction.  The whole back-pressure rule: while a stream holds
+ * output that its peer has not taken, the other stream is not read.
+ */
+enum session_step relay_run(struct session *session, unsigned events)
+{
+    struct stream *client = &session->client;
+    struct stream *backend = &session->backend;
+    enum session_step step = STEP_WAIT;
+
+    if (events & SESSION_TIMEOUT)
+        return relay_timed_out(session);
+    if (events & (SESSION_CLIENT_WRITABLE | SESSION_BACKEND_WRITABLE))
+        step = relay_flush(session, events);
+    if (step == STEP_WAIT && !client->read_ended && !stream_has_output(backend) &&
+        ((events & SESSION_CLIENT_READABLE) || stream_has_input(client)))
+        step = relay_to_backend(session);
+    if (step == STEP_WAIT && !backend->read_ended && !stream_has_output(client) &&
+        (events & SESSION_BACKEND_READABLE))
+        step = relay_to_client(session);
+    return step == STEP_WAIT ? relay_settle(session) : step;
+}
+
+static enum session_step relay_to_backend(struct session *session)
+{
+    switch (
+        relay_pump(session, &session->client, &session->backend, &session->bytes_in)) {
+    case RELAY_MOVED:
+        /* Hanging up without a close_notify after the answer was over cuts nothing off.
+         */
+        if (session->backend.read_ended)
+            session->client.truncated = false;
+        return STEP_WAIT;
+    case RELAY_SOURCE_FAILED:
+        return relay_client_failed(session);
+    case RELAY_SINK_FAILED:
+        return relay_backend_failed(session);
+    }
+    return STEP_WAIT;
+}
+
+static enum session_step relay_to_client(struct session *session)
+{
+    switch (
+        relay_pump(session, &session->backend, &session->client, &session->bytes_out)) {
+    case RELAY_MOVED:
+        return STEP_WAIT;
+    case RELAY_SOURCE_FAILED:
+        return session_end(session, STEP_END, REASON_BACKEND_RESET, "%s: %s",
+                           session->backend_address->text,
+                           stream_error_text(&session->backend));
+    case RELAY_SINK_FAILED:
+        return relay_client_failed(session);
+    }
+    return STEP_WAIT;
+}
+
+/* Reads once, writes what came, and passes the end on behind it. */
+static enum relay_result relay_pump(struct session *session, struct stream *from,
+                                    struct stream *to, uint64_t *bytes)
+{
+    uint64_t now = session_now(session);
+    size_t length;
+
+    enum io got = stream_read(from, &length);
+    if (length > 0) {
+        if (now - session->active_ms > QUIET_MS)
+            stream_quiet(to);
+        session->active_ms = now;
+        *bytes += length;
+        if (stream_write(to, from->scratch->plain, length) == IO_ERROR)
+            return RELAY_SINK_FAILED;
+    }
+    if (got == IO_ERROR)
+        return RELAY_SOURCE_FAILED;
+    if (from->read_ended) {
+        session->active_ms = now;
+        if (stream_end_write(to) == IO_ERROR)
+            return RELAY_SINK_FAILED;
+    }
+    return RELAY_MOVED;
+}
+
+static enum session_step relay_flush(struct session *session, unsigned events)
+{
+    struct stream *client = &session->client;
+    struct stream *backend = &session->backend;
+
+    session->active_ms = session_now(session);
+    if ((events & SESSION_CLIENT_WRITABLE) && stream_flush(client) == IO_ERROR)
+        return relay_client_failed(session);
+    if ((events & SESSION_BACKEND_WRITABLE) && stream_flush(backend) == IO_ERROR)
+        return relay_backend_failed(session);
+    return STEP_WAIT;
+}
+
+/*
+ * The backend takes no more.  It may have answered before it hung up, so what it said is
+ * still passed on; unless it reset the connection, which also ends what it said.
+ */
+static enum session_step relay_backend_failed(struct session *session)
+{
+    struct stream *backend = &session->backend;
+
+    if (backend->reset)
+        return session_end(session, STEP_END, REASON_BACKEND_RESET, "%s: %s",
+                           session->backend_address->text, stream_error_text(backend));
+    stream_abandon_output(backend);
+    session->client.read_ended = true;
+    return STEP_WAIT;
+}
+
+static enum session_step relay_client_failed(struct session *session)
+{
+    const struct stream *client = &session->client;
+
+    if (client->error > 0)
+        return session_end(session, STEP_CLOSE, REASON_CLIENT_RESET, "%s",
+                           stream_error_text(client));
+    return session_end(session, STEP_END, REASON_TLS_ERROR, "%s",
+                       stream_error_text(client));
+}
+
+static enum session_step relay_timed_out(struct session *session)
+{
+    if (session->client.read_ended || session->backend.read_ended)
+        return session_end(session, STEP_END, REASON_HALF_CLOSE_TIMEOUT, NULL);
+    return session_end(session, STEP_END, REASON_IDLE_TIMEOUT, NULL);
+}
+
+/* Both directions ended and everything is out: done. */
+static enum session_step relay_settle(struct session *session)
+{
+    const struct stream *client = &session->client;
+    const struct stream *backend = &session->backend;
+
+    if (!client->read_ended || !backend->read_ended || stream_has_output(client) ||
+        stream_has_output(backend))
+        return STEP_WAIT;
+    return session_end(session, STEP_NEXT,
+                       client->truncated ? REASON_CLIENT_TRUNCATED : REASON_FINISHED,
+                       NULL);
+}

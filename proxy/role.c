@@ -1,0 +1,234 @@
+#include "proxy/role.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#include <wolfssl/options.h>
+#include <wolfssl/ssl.h>
+
+#include "proxy/control.h"
+#include "proxy/log.h"
+#include "proxy/sandbox.h"
+
+struct role_process {
+    const struct role *role;
+    void *self;
+    struct event_base *base;
+    struct event *control_event;
+    uint32_t generation;   /* prepared last */
+    struct config_log log; /* of that generation; in force from its commit */
+};
+
+static bool role_begin(const struct role *role, unsigned index, struct error *error);
+static bool role_open(struct role_process *process, struct error *error);
+static void role_close(struct role_process *process);
+static void role_on_control(evutil_socket_t fd, short what, void *argument);
+static bool role_handle(struct role_process *process,
+                        const struct control_message *message, struct control_fds *fds);
+static bool role_prepare(struct role_process *process,
+                         const struct control_message *message,
+                         const struct control_fds *fds);
+static void role_build(struct role_process *process, const struct control_fds *fds,
+                       struct report *report);
+static bool role_answer(struct role_process *process, const struct report *report);
+
+int role_run(const struct role *role, unsigned index)
+{
+    struct role_process process = {.role = role};
+    struct error error;
+
+    if (!role_begin(role, index, &error) || !role_open(&process, &error)) {
+        log_error("%s", error.text);
+        role_close(&process);
+        return 1;
+    }
+    (void)event_base_dispatch(process.base);
+    role_close(&process);
+    return 0;
+}
+
+/* Names the process and gives up its rights before anything else is read. */
+static bool role_begin(const struct role *role, unsigned index, struct error *error)
+{
+    struct control_message start;
+    struct control_fds fds;
+    char title[64];
+
+    (void)snprintf(title, sizeof(title), "%s %u", role->name, index);
+    log_open(title, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    (void)snprintf(title, sizeof(title), "pawl-%s", role->name);
+    (void)prctl(PR_SET_NAME, title, 0, 0, 0);
+
+    enum control_result result = control_receive(ROLE_CONTROL_FD, true, &start, &fds);
+    if (result != CONTROL_MESSAGE || start.type != CONTROL_START)
+        return error_set(error, "a %s is started by `pawl run` only", role->name);
+    control_fds_close(&fds);
+    log_configure((enum log_level)start.number[START_LOG_LEVEL],
+                  (enum log_format)start.number[START_LOG_FORMAT]);
+
+    const struct identity identity = {.change = start.number[START_DROP] != 0,
+                                      .uid = start.number[START_UID],
+                                      .gid = start.number[START_GID]};
+    return sandbox_enter(&identity, error);
+}
+
+static bool role_open(struct role_process *process, struct error *error)
+{
+    if (wolfSSL_Init() != WOLFSSL_SUCCESS)
+        return error_set(error, "wolfSSL does not start");
+    process->base = event_base_new();
+    if (!process->base)
+        return error_set(error, "cannot make an event loop");
+    process->self = process->role->open(process->base, error);
+    if (!process->self)
+        return false;
+    process->control_event = event_new(process->base, ROLE_CONTROL_FD,
+                                       EV_READ | EV_PERSIST, role_on_control, process);
+    if (!process->control_event || event_add(process->control_event, NULL) < 0)
+        return error_set(error, "cannot watch the control socket");
+    return true;
+}
+
+static void role_close(struct role_process *process)
+{
+    if (process->self)
+        process->role->close(process->self);
+    if (process->control_event)
+        event_free(process->control_event);
+    if (process->base)
+        event_base_free(process->base);
+    wolfSSL_Cleanup();
+}
+
+static void role_on_control(evutil_socket_t fd, short what, void *argument)
+{
+    struct role_process *process = argument;
+    struct control_message message;
+    struct control_fds fds;
+
+    (void)what;
+    for (;;) {
+        switch (control_receive(fd, false, &message, &fds)) {
+        case CONTROL_MESSAGE:
+            if (!role_handle(process, &message, &fds)) {
+                event_base_loopbreak(process->base);
+                return;
+            }
+            control_fds_close(&fds);
+            continue;
+        case CONTROL_NOTHING:
+            return;
+        case CONTROL_INVALID:
+            log_error("the master sent what is no control message");
+            event_base_loopbreak(process->base);
+            return;
+        case CONTROL_CLOSED:
+            log_warning("the master is gone: finishing what is open, then exiting");
+            event_del(process->control_event);
+            process->role->drain(process->self);
+            return;
+        }
+    }
+}
+
+/* Returns false when the role is to end. */
+static bool role_handle(struct role_process *process,
+                        const struct control_message *message, struct control_fds *fds)
+{
+    const struct role *role = process->role;
+
+    switch ((enum control_type)message->type) {
+    case CONTROL_LISTENER:
+        if (role->take_listener && fds->fd[0] >= 0) {
+            role->take_listener(process->self, message->text, fds->fd[0]);
+            fds->fd[0] = -1;
+        }
+        return true;
+    case CONTROL_CHANNEL:
+        if (role->take_channel && fds->fd[0] >= 0) {
+            role->take_channel(process->self, fds->fd[0]);
+            fds->fd[0] = -1;
+        }
+        return true;
+    case CONTROL_PREPARE:
+        return role_prepare(process, message, fds);
+    case CONTROL_COMMIT:
+        log_configure(process->log.level, process->log.format);
+        role->commit(process->self, message->generation);
+        return true;
+    case CONTROL_ABORT:
+        role->abort(process->self);
+        return true;
+    case CONTROL_DRAIN:
+        role->drain(process->self);
+        return true;
+    case CONTROL_STOP:
+        return false;
+    case CONTROL_START:
+    case CONTROL_FINDING:
+    case CONTROL_PREPARED:
+    case CONTROL_REFUSED:
+    case CONTROL_TYPE_END:
+        log_warning("unexpected control message %u from the master", message->type);
+        return true;
+    }
+    return true;
+}
+
+static bool role_prepare(struct role_process *process,
+                         const struct control_message *message,
+                         const struct control_fds *fds)
+{
+    struct report report = {0};
+
+    process->generation = message->generation;
+    role_build(process, fds, &report);
+    bool sent = role_answer(process, &report);
+    report_close(&report);
+    return sent;
+}
+
+static void role_build(struct role_process *process, const struct control_fds *fds,
+                       struct report *report)
+{
+    struct bundle *keys = NULL;
+    struct error error;
+
+    struct bundle *bundle = bundle_open(fds->fd[0], &error);
+    if (!bundle || (fds->fd[1] >= 0 && !(keys = bundle_open(fds->fd[1], &error)))) {
+        report_add(report, REPORT_ERROR, NULL, 0, "%s: %s", process->role->name,
+                   error.text);
+        bundle_close(bundle);
+        return;
+    }
+    struct config *config = config_read_bundle(bundle, report);
+    if (config) {
+        process->log = config->log;
+        process->role->prepare(process->self, config, bundle, keys, report);
+    }
+    bundle_close(keys);
+    bundle_close(bundle);
+}
+
+static bool role_answer(struct role_process *process, const struct report *report)
+{
+    struct control_message answer = {.generation = process->generation};
+    struct error error;
+
+    answer.type = CONTROL_FINDING;
+    for (size_t i = 0; i < report->count; i++) {
+        answer.number[0] = report->entries[i].level;
+        (void)snprintf(answer.text, sizeof(answer.text), "%s", report->entries[i].text);
+        if (!control_send(ROLE_CONTROL_FD, &answer, NULL, &error))
+            goto fail;
+    }
+    answer.type = report->errors > 0 ? CONTROL_REFUSED : CONTROL_PREPARED;
+    answer.text[0] = '\0';
+    if (control_send(ROLE_CONTROL_FD, &answer, NULL, &error))
+        return true;
+fail:
+    log_error("%s", error.text);
+    return false;
+}

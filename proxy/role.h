@@ -1,0 +1,40 @@
+/*
+ * The life of a role's process, the same for all: the first message brings its identity,
+ * the sandbox closes, then messages from the master are turned into calls.  Ends when
+ * told to, or drains when the master is gone.
+ */
+#ifndef PROXY_ROLE_H
+#define PROXY_ROLE_H
+
+#include <event2/event.h>
+#include <stdint.h>
+
+#include "config/bundle.h"
+#include "config/config.h"
+#include "proxy/error.h"
+
+/* The descriptor at which a role finds its control socket. */
+enum { ROLE_CONTROL_FD = 3 };
+
+/* What one kind of role does.  `self` is what `open` returned.  NULL calls: the role has
+ * no use for the message, and gets none. */
+struct role {
+    const char *name;
+    const char *purpose; /* for people: what it may touch */
+    void *(*open)(struct event_base *base, struct error *error);
+    /* Builds everything for `config` (taken) aside; findings to the report. */
+    void (*prepare)(void *self, struct config *config, const struct bundle *bundle,
+                    const struct bundle *keys, struct report *report);
+    void (*commit)(void *self, uint32_t generation);
+    void (*abort)(void *self);
+    void (*take_listener)(void *self, const char *address, int fd);
+    void (*take_channel)(void *self, int fd);
+    /* Finish and call event_base_loopexit when done. */
+    void (*drain)(void *self);
+    void (*close)(void *self);
+};
+
+/* Runs until the role has ended; returns the exit code. */
+int role_run(const struct role *role, unsigned index);
+
+#endif

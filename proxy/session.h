@@ -1,0 +1,158 @@
+/*
+ * One client's connection from accept to close, in a worker:
+ *
+ *   HELLO -> HANDSHAKE -> CONNECT -> RELAY -> LINGER -> closed
+ *
+ * session_on_event is the only way in.  It runs the state's step, which says what follows
+ * and never frees, never changes state and never touches events.
+ */
+#ifndef PROXY_SESSION_H
+#define PROXY_SESSION_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include "proxy/hello.h"
+#include "proxy/snapshot.h"
+#include "proxy/stream.h"
+
+struct worker;
+struct sign_job;
+
+enum session_state {
+    SESSION_HELLO,     /* the ClientHello is collected; no TLS object exists */
+    SESSION_HANDSHAKE, /* may wait for the keyholder */
+    SESSION_CONNECT,   /* a backend address is being reached */
+    SESSION_RELAY,
+    SESSION_LINGER /* the client takes the last bytes; the backend is closed */
+};
+
+/* What a step is run for; a set. */
+enum session_event {
+    SESSION_ENTERED = 1 << 0, /* first run in this state */
+    SESSION_CLIENT_READABLE = 1 << 1,
+    SESSION_CLIENT_WRITABLE = 1 << 2,
+    SESSION_BACKEND_READABLE = 1 << 3,
+    SESSION_BACKEND_WRITABLE = 1 << 4,
+    SESSION_SIGNED = 1 << 5,
+    SESSION_TIMEOUT = 1 << 6, /* the state's deadline has come */
+};
+
+enum session_step {
+    STEP_WAIT,
+    STEP_NEXT, /* go on with the next state */
+    STEP_END,  /* go to LINGER; `reason` is set */
+    STEP_CLOSE /* close at once; `reason` is set */
+};
+
+/* Why a session ended: the closed set in the log and, later, the counters. */
+enum session_reason {
+    REASON_FINISHED,
+    REASON_CLIENT_CLOSED,
+    REASON_CLIENT_RESET,
+    REASON_CLIENT_TRUNCATED,
+    REASON_BACKEND_UNREACHABLE,
+    REASON_BACKEND_TIMEOUT,
+    REASON_BACKEND_RESET,
+    REASON_HANDSHAKE_TIMEOUT,
+    REASON_IDLE_TIMEOUT,
+    REASON_HALF_CLOSE_TIMEOUT,
+    REASON_HELLO_REFUSED, /* named by hello_refusal_name */
+    REASON_NO_CERTIFICATE,
+    REASON_SIGNING_FAILED,
+    REASON_TLS_ALERT,
+    REASON_TLS_ERROR,
+    REASON_DRAIN,
+    REASON_INTERNAL
+};
+
+/* A peer's address in the least space. */
+struct session_peer {
+    uint8_t address[16];
+    uint16_t port; /* network order */
+    uint16_t family;
+};
+
+/* How far the search for a backend has come. */
+struct session_connect {
+    uint64_t started_ms;
+    uint32_t backoff_ms;
+    uint8_t first; /* index of the address this session began with */
+    uint8_t tried; /* addresses tried in this round */
+    bool connecting;
+    bool timed_out; /* the last failure was a time-out */
+};
+
+struct session {
+    LIST_ENTRY(session) link;
+    struct worker *worker;                  /* borrowed */
+    struct snapshot *snapshot;              /* counted */
+    const struct config_listener *listener; /* borrowed from the snapshot */
+    const struct certificate
+        *certificate; /* borrowed from the snapshot; NULL: none yet */
+    const struct address
+        *backend_address;      /* borrowed from the snapshot; NULL: none yet */
+    struct sign_job *sign_job; /* owned; during HANDSHAKE */
+    char *sni;                 /* owned; NULL: none */
+    char *detail;              /* owned; words for the log, or NULL */
+
+    struct stream client;
+    struct stream backend;
+    struct event client_event;
+    struct event backend_event;
+    struct event timer;
+
+    uint64_t started_ms;
+    uint64_t active_ms;    /* last byte in either direction */
+    uint64_t deadline_ms;  /* of CONNECT and LINGER */
+    uint64_t timer_due_ms; /* when the timer fires; UINT64_MAX: not armed */
+    uint64_t bytes_in;     /* plaintext from the client */
+    uint64_t bytes_out;    /* plaintext to the client */
+
+    struct session_peer peer;
+    struct hello_scan scan;
+    struct session_connect connect;
+    enum session_state state;
+    enum session_state ended_in; /* the state in which `reason` arose */
+    enum session_reason reason;
+    enum hello_refusal refusal;
+};
+
+LIST_HEAD(session_list, session);
+
+/* Begins a session on an accepted socket (taken) and runs it at once: with
+ * TCP_DEFER_ACCEPT the ClientHello is there already. */
+void session_start(struct worker *worker, const struct config_listener *listener, int fd,
+                   const struct sockaddr *peer);
+
+/* The only entry; `events` is a set of enum session_event. */
+void session_on_event(struct session *session, unsigned events);
+
+/* Ends the session gracefully because the worker drains. */
+void session_drain(struct session *session);
+
+/* The only destructor; writes the session's one log line. */
+void session_close(struct session *session);
+
+/* For steps: notes why, and in words (may be NULL), and returns `step`. */
+enum session_step session_end(struct session *session, enum session_step step,
+                              enum session_reason reason, const char *format, ...)
+    PRINTF_LIKE(4, 5);
+
+/* For steps: closes the backend's stream, with its event, so that another may be opened.
+ */
+void session_close_backend(struct session *session, bool abort);
+
+/* Milliseconds of a clock that never jumps, read once per event. */
+uint64_t session_now(const struct session *session);
+
+/* The steps, one for each state. */
+enum session_step handshake_run_hello(struct session *session, unsigned events);
+enum session_step handshake_run(struct session *session, unsigned events);
+enum session_step backend_run(struct session *session, unsigned events);
+enum session_step relay_run(struct session *session, unsigned events);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * One configuration as a worker serves it: the config with the TLS contexts built from
+ * it. Immutable and counted: sessions keep the one they began with, so that a reload
+ * touches no established connection.
+ */
+#ifndef PROXY_SNAPSHOT_H
+#define PROXY_SNAPSHOT_H
+
+#include "certs/certstore.h"
+#include "config/bundle.h"
+#include "config/config.h"
+#include "proxy/error.h"
+
+struct snapshot {
+    unsigned references;
+    struct config *config;   /* owned */
+    struct certstore *certs; /* owned */
+    unsigned *rotation; /* owned; for each backend, the address that is next in turn */
+};
+
+/* Takes `config`, also on failure (NULL).  Findings go to the report; the snapshot may
+ * serve only if it gained no error.  One reference is the caller's. */
+struct snapshot *snapshot_new(struct config *config, const struct bundle *bundle,
+                              struct report *report) MUST_CHECK;
+
+struct snapshot *snapshot_keep(struct snapshot *snapshot);
+
+/* NULL is allowed. */
+void snapshot_release(struct snapshot *snapshot);
+
+/* The address of `backend` at which the next session begins. */
+unsigned snapshot_rotate(struct snapshot *snapshot, const struct config_backend *backend);
+
+#endif

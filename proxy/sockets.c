@@ -1,0 +1,194 @@
+#include "proxy/sockets.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Seconds for which the kernel holds a connection back until its first bytes are there.
+ */
+enum { DEFER_ACCEPT_S = 5, BACKLOG = 4096 };
+
+static struct socket_group *sockets_find(struct sockets *sockets,
+                                         const struct address *address);
+static bool sockets_bind(struct sockets *sockets, const struct address *address,
+                         struct error *error);
+static bool sockets_add(struct sockets *sockets, const struct address *address, int *fds);
+static bool socket_is_free(const struct address *address, struct error *error);
+static int socket_bind(const struct address *address, bool share, struct error *error);
+static int socket_listen(const struct address *address, struct error *error);
+static void socket_group_close(struct sockets *sockets, struct socket_group *group);
+static void sockets_sweep(struct sockets *sockets);
+
+void sockets_prepare(struct sockets *sockets, const struct config *config,
+                     struct report *report)
+{
+    for (size_t i = 0; i < sockets->count; i++)
+        sockets->groups[i].wanted = false;
+    for (size_t i = 0; i < config->listener_count; i++) {
+        const struct config_listener *listener = &config->listeners[i];
+        for (size_t j = 0; j < listener->addresses.count; j++) {
+            const struct address *address = &listener->addresses.items[j];
+            struct socket_group *group = sockets_find(sockets, address);
+            struct error error;
+            if (group)
+                group->wanted = true;
+            else if (!sockets_bind(sockets, address, &error))
+                report_add(report, REPORT_ERROR, config->file, listener->address_line,
+                           "listener \"%s\": %s", listener->section.name, error.text);
+        }
+    }
+}
+
+void sockets_commit(struct sockets *sockets)
+{
+    for (size_t i = 0; i < sockets->count; i++)
+        sockets->groups[i].current = sockets->groups[i].wanted;
+    sockets_sweep(sockets);
+}
+
+void sockets_abort(struct sockets *sockets)
+{
+    for (size_t i = 0; i < sockets->count; i++)
+        sockets->groups[i].wanted = sockets->groups[i].current;
+    sockets_sweep(sockets);
+}
+
+void sockets_close(struct sockets *sockets)
+{
+    for (size_t i = 0; i < sockets->count; i++)
+        socket_group_close(sockets, &sockets->groups[i]);
+    free(sockets->groups);
+    sockets->groups = NULL;
+    sockets->count = 0;
+}
+
+static struct socket_group *sockets_find(struct sockets *sockets,
+                                         const struct address *address)
+{
+    for (size_t i = 0; i < sockets->count; i++) {
+        if (address_equal(&sockets->groups[i].address, address))
+            return &sockets->groups[i];
+    }
+    return NULL;
+}
+
+static bool sockets_bind(struct sockets *sockets, const struct address *address,
+                         struct error *error)
+{
+    if (!socket_is_free(address, error))
+        return false;
+    int *fds = malloc(sockets->workers * sizeof(*fds));
+    if (!fds)
+        return error_set(error, "out of memory");
+    for (unsigned i = 0; i < sockets->workers; i++) {
+        fds[i] = socket_listen(address, error);
+        if (fds[i] >= 0)
+            continue;
+        while (i-- > 0)
+            close(fds[i]);
+        free(fds);
+        return false;
+    }
+    if (sockets_add(sockets, address, fds))
+        return true;
+    for (unsigned i = 0; i < sockets->workers; i++)
+        close(fds[i]);
+    free(fds);
+    return error_set(error, "out of memory");
+}
+
+static bool sockets_add(struct sockets *sockets, const struct address *address, int *fds)
+{
+    struct socket_group *groups =
+        reallocarray(sockets->groups, sockets->count + 1, sizeof(*groups));
+
+    if (!groups)
+        return false;
+    sockets->groups = groups;
+    groups[sockets->count++] =
+        (struct socket_group){.address = *address, .fds = fds, .wanted = true};
+    return true;
+}
+
+/* A trial without SO_REUSEPORT fails where somebody listens already. */
+static bool socket_is_free(const struct address *address, struct error *error)
+{
+    int fd = socket_bind(address, false, error);
+
+    if (fd < 0)
+        return false;
+    close(fd);
+    return true;
+}
+
+static int socket_bind(const struct address *address, bool share, struct error *error)
+{
+    const int on = 1, off = 0;
+    int family = address->storage.ss_family;
+
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        (void)error_set_errno(error, errno, "cannot make a socket for %s", address->text);
+        return -1;
+    }
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+        (share && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0) ||
+        (family == AF_INET6 &&
+         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, address->text[0] == '*' ? &off : &on,
+                    sizeof(on)) < 0)) {
+        (void)error_set_errno(error, errno, "cannot set up a socket for %s",
+                              address->text);
+        close(fd);
+        return -1;
+    }
+    if (bind(fd, (const struct sockaddr *)&address->storage, address->length) == 0)
+        return fd;
+    (void)error_set_errno(error, errno, "cannot listen on %s%s", address->text,
+                          errno == EACCES ? " (ports below 1024 need root or "
+                                            "CAP_NET_BIND_SERVICE)"
+                                          : "");
+    close(fd);
+    return -1;
+}
+
+static int socket_listen(const struct address *address, struct error *error)
+{
+    const int on = 1, defer = DEFER_ACCEPT_S;
+    int fd = socket_bind(address, true, error);
+
+    if (fd < 0)
+        return -1;
+    /* Accepted sockets inherit TCP_NODELAY, which saves a call for each. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof(defer));
+    if (listen(fd, BACKLOG) == 0)
+        return fd;
+    (void)error_set_errno(error, errno, "cannot listen on %s", address->text);
+    close(fd);
+    return -1;
+}
+
+static void socket_group_close(struct sockets *sockets, struct socket_group *group)
+{
+    for (unsigned i = 0; i < sockets->workers; i++)
+        close(group->fds[i]);
+    free(group->fds);
+}
+
+static void sockets_sweep(struct sockets *sockets)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < sockets->count; i++) {
+        struct socket_group *group = &sockets->groups[i];
+        if (group->wanted)
+            sockets->groups[kept++] = *group;
+        else
+            socket_group_close(sockets, group);
+    }
+    sockets->count = kept;
+}

@@ -1,0 +1,413 @@
+#include "proxy/stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <wolfssl/error-ssl.h>
+#include <wolfssl/wolfcrypt/error-crypt.h>
+
+/* Records are small while the peer may still wait for its first bytes, whole after that.
+ */
+enum {
+    RECORD_SMALL = 4096,
+    RECORD_FULL = 16384,
+    BURST_SMALL_BYTES = 16384,
+    PENDING_FIRST_BYTES = 1024
+};
+
+static int stream_on_tls_receive(WOLFSSL *ssl, char *buffer, int size, void *context);
+static int stream_on_tls_send(WOLFSSL *ssl, char *buffer, int size, void *context);
+static void stream_load(struct stream *stream);
+static enum io stream_read_tls(struct stream *stream, size_t *length);
+static enum io stream_read_plain(struct stream *stream, size_t *length);
+static enum io stream_push(struct stream *stream);
+static enum io stream_send(struct stream *stream, const uint8_t *bytes, size_t length);
+static void stream_finish_write(struct stream *stream);
+static enum io stream_fail(struct stream *stream, int error);
+static bool pending_append(struct pending *pending, const uint8_t *bytes, size_t length);
+static void pending_free(struct pending *pending);
+
+void stream_init(struct stream *stream, struct scratch *scratch)
+{
+    *stream = (struct stream){.fd = -1, .scratch = scratch};
+}
+
+void stream_take(struct stream *stream, int fd)
+{
+    stream->fd = fd;
+}
+
+bool stream_start_tls(struct stream *stream, WOLFSSL_CTX *context)
+{
+    stream->ssl = wolfSSL_new(context);
+    if (!stream->ssl)
+        return false;
+    wolfSSL_SSLSetIORecv(stream->ssl, stream_on_tls_receive);
+    wolfSSL_SSLSetIOSend(stream->ssl, stream_on_tls_send);
+    wolfSSL_SetIOReadCtx(stream->ssl, stream);
+    wolfSSL_SetIOWriteCtx(stream->ssl, stream);
+    return true;
+}
+
+enum io stream_receive(struct stream *stream)
+{
+    struct scratch *scratch = stream->scratch;
+
+    stream_load(stream);
+    size_t room = SCRATCH_CIPHER_IN - scratch->in_end;
+    if (room == 0 || stream->fin_received)
+        return IO_OK;
+
+    ssize_t got = recv(stream->fd, scratch->cipher_in + scratch->in_end, room, 0);
+    if (got < 0)
+        return stream_fail(stream, errno);
+    if (got == 0)
+        stream->fin_received = true;
+    scratch->in_end += (size_t)got;
+    return IO_OK;
+}
+
+const uint8_t *stream_received(const struct stream *stream, size_t *length)
+{
+    const struct scratch *scratch = stream->scratch;
+
+    if (scratch->in_owner != stream) {
+        *length = 0;
+        return NULL;
+    }
+    *length = scratch->in_end - scratch->in_start;
+    return scratch->cipher_in + scratch->in_start;
+}
+
+enum io stream_accept(struct stream *stream)
+{
+    stream_load(stream);
+    int result = wolfSSL_accept(stream->ssl);
+    int error = wolfSSL_get_error(stream->ssl, result);
+    enum io pushed = stream_push(stream);
+
+    if (result == WOLFSSL_SUCCESS) {
+        stream->secure = true;
+        return pushed;
+    }
+    if (error == WOLFSSL_ERROR_WANT_READ)
+        return pushed == IO_OK ? IO_AGAIN : pushed;
+    if (error == WC_PENDING_E)
+        return pushed == IO_OK ? IO_PENDING : pushed;
+    stream->error = error;
+    return IO_ERROR;
+}
+
+enum io stream_read(struct stream *stream, size_t *length)
+{
+    *length = 0;
+    return stream->ssl ? stream_read_tls(stream, length)
+                       : stream_read_plain(stream, length);
+}
+
+enum io stream_write(struct stream *stream, const uint8_t *bytes, size_t length)
+{
+    if (!stream->ssl)
+        return stream_send(stream, bytes, length);
+
+    while (length > 0) {
+        size_t record =
+            stream->burst_bytes < BURST_SMALL_BYTES ? RECORD_SMALL : RECORD_FULL;
+        if (record > length)
+            record = length;
+        int written = wolfSSL_write(stream->ssl, bytes, (int)record);
+        if (written <= 0) {
+            stream->error = wolfSSL_get_error(stream->ssl, written);
+            return IO_ERROR;
+        }
+        stream->burst_bytes += (uint32_t)written;
+        bytes += written;
+        length -= (size_t)written;
+    }
+    if (stream->burst_bytes > BURST_SMALL_BYTES)
+        stream->burst_bytes = BURST_SMALL_BYTES;
+    return stream_push(stream);
+}
+
+enum io stream_flush(struct stream *stream)
+{
+    struct pending *out = &stream->out;
+
+    if (!out->data)
+        return IO_OK;
+    ssize_t sent =
+        send(stream->fd, out->data + out->start, out->end - out->start, MSG_NOSIGNAL);
+    if (sent < 0)
+        return stream_fail(stream, errno);
+    out->start += (uint32_t)sent;
+    if (out->start < out->end)
+        return IO_AGAIN;
+    pending_free(out);
+    stream_finish_write(stream);
+    return IO_OK;
+}
+
+enum io stream_end_write(struct stream *stream)
+{
+    enum io result = IO_OK;
+
+    if (stream->write_ended || stream->write_failed)
+        return IO_OK;
+    if (stream->secure) {
+        (void)wolfSSL_shutdown(stream->ssl);
+        result = stream_push(stream);
+    }
+    stream->write_ended = true;
+    stream_finish_write(stream);
+    return result;
+}
+
+void stream_shut_write(struct stream *stream)
+{
+    stream->write_ended = true;
+    stream_finish_write(stream);
+}
+
+void stream_abandon_output(struct stream *stream)
+{
+    pending_free(&stream->out);
+    stream->write_failed = true;
+}
+
+enum io stream_discard(struct stream *stream)
+{
+    struct scratch *scratch = stream->scratch;
+
+    ssize_t got = recv(stream->fd, scratch->plain, SCRATCH_PLAIN_READ, 0);
+    if (got < 0)
+        return stream_fail(stream, errno);
+    if (got == 0)
+        stream->read_ended = true;
+    return IO_OK;
+}
+
+void stream_write_raw(struct stream *stream, const uint8_t *bytes, size_t length)
+{
+    (void)stream_send(stream, bytes, length);
+}
+
+bool stream_settle(struct stream *stream)
+{
+    struct scratch *scratch = stream->scratch;
+
+    if (scratch->in_owner != stream)
+        return true;
+    size_t rest = scratch->in_end - scratch->in_start;
+    bool kept = rest == 0 ||
+                pending_append(&stream->in, scratch->cipher_in + scratch->in_start, rest);
+    scratch->in_owner = NULL;
+    scratch->in_start = scratch->in_end = 0;
+    return kept;
+}
+
+const char *stream_error_text(const struct stream *stream)
+{
+    if (stream->error > 0)
+        return strerror(stream->error);
+    return wolfSSL_ERR_reason_error_string((unsigned long)stream->error);
+}
+
+void stream_close(struct stream *stream, bool abort)
+{
+    struct scratch *scratch = stream->scratch;
+
+    if (stream->ssl)
+        wolfSSL_free(stream->ssl);
+    stream->ssl = NULL;
+    pending_free(&stream->in);
+    pending_free(&stream->out);
+    if (scratch && scratch->in_owner == stream) {
+        scratch->in_owner = NULL;
+        scratch->in_start = scratch->in_end = 0;
+    }
+    if (stream->fd < 0)
+        return;
+    if (abort) {
+        const struct linger reset = {.l_onoff = 1};
+        (void)setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    }
+    close(stream->fd);
+    stream->fd = -1;
+}
+
+/* Gives wolfSSL what was received; the end of the socket is not wolfSSL's business, so
+ * that the writing direction stays usable after it. */
+static int stream_on_tls_receive(WOLFSSL *ssl, char *buffer, int size, void *context)
+{
+    struct stream *stream = context;
+    struct scratch *scratch = stream->scratch;
+    size_t there = scratch->in_end - scratch->in_start;
+
+    (void)ssl;
+    if (scratch->in_owner != stream || there == 0 || size <= 0)
+        return WOLFSSL_CBIO_ERR_WANT_READ;
+    if (there > (size_t)size)
+        there = (size_t)size;
+    memcpy(buffer, scratch->cipher_in + scratch->in_start, there);
+    scratch->in_start += there;
+    return (int)there;
+}
+
+/* Gathers what wolfSSL sends; it leaves in one send when the call into wolfSSL is over.
+ */
+static int stream_on_tls_send(WOLFSSL *ssl, char *buffer, int size, void *context)
+{
+    struct stream *stream = context;
+    struct scratch *scratch = stream->scratch;
+    size_t length = (size_t)size;
+
+    (void)ssl;
+    if (size <= 0)
+        return WOLFSSL_CBIO_ERR_GENERAL;
+    if (length > SCRATCH_CIPHER_OUT - scratch->out_length && stream_push(stream) != IO_OK)
+        return WOLFSSL_CBIO_ERR_GENERAL;
+    if (length > SCRATCH_CIPHER_OUT)
+        return WOLFSSL_CBIO_ERR_GENERAL;
+    memcpy(scratch->cipher_out + scratch->out_length, buffer, length);
+    scratch->out_length += length;
+    return size;
+}
+
+static void stream_load(struct stream *stream)
+{
+    struct scratch *scratch = stream->scratch;
+    struct pending *in = &stream->in;
+
+    if (scratch->in_owner == stream)
+        return;
+    scratch->in_owner = stream;
+    scratch->in_start = 0;
+    scratch->in_end = in->end - in->start;
+    if (in->data)
+        memcpy(scratch->cipher_in, in->data + in->start, scratch->in_end);
+    pending_free(in);
+}
+
+static enum io stream_read_tls(struct stream *stream, size_t *length)
+{
+    struct scratch *scratch = stream->scratch;
+    enum io received = stream_receive(stream);
+
+    if (received == IO_ERROR || (received == IO_AGAIN && scratch->in_end == 0))
+        return received;
+    for (;;) {
+        int got = wolfSSL_read(stream->ssl, scratch->plain + *length,
+                               (int)(SCRATCH_PLAIN - *length));
+        if (got <= 0) {
+            stream->error = wolfSSL_get_error(stream->ssl, got);
+            break;
+        }
+        *length += (size_t)got;
+    }
+    /* A KeyUpdate may have been answered, an alert sent. */
+    enum io pushed = scratch->out_length > 0 ? stream_push(stream) : IO_OK;
+    if (stream->error == WOLFSSL_ERROR_ZERO_RETURN) {
+        stream->read_ended = true;
+    } else if (stream->error != WOLFSSL_ERROR_WANT_READ) {
+        return IO_ERROR;
+    } else if (stream->fin_received) {
+        stream->read_ended = true;
+        stream->truncated = true;
+    }
+    return pushed;
+}
+
+static enum io stream_read_plain(struct stream *stream, size_t *length)
+{
+    ssize_t got = recv(stream->fd, stream->scratch->plain, SCRATCH_PLAIN_READ, 0);
+
+    if (got < 0)
+        return stream_fail(stream, errno);
+    if (got == 0)
+        stream->read_ended = true;
+    *length = (size_t)got;
+    return IO_OK;
+}
+
+static enum io stream_push(struct stream *stream)
+{
+    struct scratch *scratch = stream->scratch;
+    size_t length = scratch->out_length;
+
+    scratch->out_length = 0;
+    return length == 0 ? IO_OK : stream_send(stream, scratch->cipher_out, length);
+}
+
+/* IO_OK means taken: sent or kept. */
+static enum io stream_send(struct stream *stream, const uint8_t *bytes, size_t length)
+{
+    size_t sent = 0;
+
+    if (stream->write_failed)
+        return IO_ERROR;
+    if (!stream->out.data) {
+        ssize_t taken = send(stream->fd, bytes, length, MSG_NOSIGNAL);
+        if (taken < 0 && stream_fail(stream, errno) == IO_ERROR) {
+            stream->write_failed = true;
+            return IO_ERROR;
+        }
+        sent = taken < 0 ? 0 : (size_t)taken;
+    }
+    if (sent < length && !pending_append(&stream->out, bytes + sent, length - sent))
+        return stream_fail(stream, ENOBUFS);
+    return IO_OK;
+}
+
+static void stream_finish_write(struct stream *stream)
+{
+    if (!stream->write_ended || stream->write_shut || stream->out.data)
+        return;
+    (void)shutdown(stream->fd, SHUT_WR);
+    stream->write_shut = true;
+}
+
+static enum io stream_fail(struct stream *stream, int error)
+{
+    if (error == EAGAIN || error == EINTR)
+        return IO_AGAIN;
+    stream->error = error;
+    if (error == ECONNRESET)
+        stream->reset = true;
+    return IO_ERROR;
+}
+
+static bool pending_append(struct pending *pending, const uint8_t *bytes, size_t length)
+{
+    size_t held = pending->end - pending->start;
+
+    if (length > PENDING_MAX - held)
+        return false;
+    if (pending->start > 0 && length > pending->capacity - pending->end) {
+        memmove(pending->data, pending->data + pending->start, held);
+        pending->start = 0;
+        pending->end = (uint32_t)held;
+    }
+    size_t needed = pending->end + length;
+    if (needed > pending->capacity) {
+        /* The first bytes get what they need; what keeps growing grows by doubling. */
+        size_t capacity = pending->data ? 2 * needed : needed;
+        if (capacity < PENDING_FIRST_BYTES)
+            capacity = PENDING_FIRST_BYTES;
+        uint8_t *data = realloc(pending->data, capacity);
+        if (!data)
+            return false;
+        pending->data = data;
+        pending->capacity = (uint32_t)capacity;
+    }
+    memcpy(pending->data + pending->end, bytes, length);
+    pending->end += (uint32_t)length;
+    return true;
+}
+
+static void pending_free(struct pending *pending)
+{
+    free(pending->data);
+    *pending = (struct pending){0};
+}

@@ -1,0 +1,202 @@
+#include "proxy/worker.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "proxy/log.h"
+
+/* Long enough not to spin, short enough not to be noticed. */
+static const struct timeval ACCEPT_PAUSE = {.tv_usec = 100000};
+
+static void *worker_open(struct event_base *base, struct error *error);
+static void worker_prepare(void *self, struct config *config, const struct bundle *bundle,
+                           const struct bundle *keys, struct report *report);
+static void worker_commit(void *self, uint32_t generation);
+static void worker_abort(void *self);
+static void worker_take_listener(void *self, const char *address, int fd);
+static void worker_take_channel(void *self, int fd);
+static void worker_drain(void *self);
+static void worker_close(void *self);
+static void worker_on_accept_resume(evutil_socket_t fd, short what, void *argument);
+static void worker_on_drain_timeout(evutil_socket_t fd, short what, void *argument);
+
+const struct role worker_role = {
+    .name = "worker",
+    .purpose = "accepts, terminates TLS, relays; no private key, no file",
+    .open = worker_open,
+    .prepare = worker_prepare,
+    .commit = worker_commit,
+    .abort = worker_abort,
+    .take_listener = worker_take_listener,
+    .take_channel = worker_take_channel,
+    .drain = worker_drain,
+    .close = worker_close,
+};
+
+void worker_tick(struct worker *worker)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    worker->now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void worker_pause_accepting(struct worker *worker, const char *cause)
+{
+    if (worker->accept_paused)
+        return;
+    worker->accept_paused = true;
+    log_warning("accepting pauses for a moment with %zu sessions open: %s",
+                worker->session_count, cause);
+    listener_pause_all(worker);
+    evtimer_add(worker->accept_resume, &ACCEPT_PAUSE);
+}
+
+void worker_on_session_closed(struct worker *worker)
+{
+    worker->session_count--;
+    if (worker->draining && worker->session_count == 0)
+        event_base_loopexit(worker->base, NULL);
+}
+
+static void *worker_open(struct event_base *base, struct error *error)
+{
+    struct worker *worker = calloc(1, sizeof(*worker));
+
+    if (!worker)
+        goto fail;
+    worker->base = base;
+    LIST_INIT(&worker->sessions);
+    SLIST_INIT(&worker->listeners);
+    worker->scratch = calloc(1, sizeof(*worker->scratch));
+    worker->accept_resume = evtimer_new(base, worker_on_accept_resume, worker);
+    worker->drain_timer = evtimer_new(base, worker_on_drain_timeout, worker);
+    if (!worker->scratch || !worker->accept_resume || !worker->drain_timer)
+        goto fail;
+    worker->keyholder = keyholder_client_new(base, error);
+    if (worker->keyholder)
+        return worker;
+    worker_close(worker);
+    return NULL;
+fail:
+    (void)error_set(error, "out of memory");
+    worker_close(worker);
+    return NULL;
+}
+
+static void worker_prepare(void *self, struct config *config, const struct bundle *bundle,
+                           const struct bundle *keys, struct report *report)
+{
+    struct worker *worker = self;
+
+    (void)keys;
+    snapshot_release(worker->prepared);
+    worker->prepared = snapshot_new(config, bundle, report);
+}
+
+static void worker_commit(void *self, uint32_t generation)
+{
+    struct worker *worker = self;
+
+    if (!worker->prepared || worker->draining) {
+        log_error("configuration %u was to be served but is not prepared", generation);
+        return;
+    }
+    worker_tick(worker);
+    if (worker->current)
+        listener_retire_all(worker, worker->prepared->config);
+    snapshot_release(worker->current);
+    worker->current = worker->prepared;
+    worker->prepared = NULL;
+    listener_adopt_all(worker);
+    log_debug("serving configuration %u", generation);
+}
+
+static void worker_abort(void *self)
+{
+    struct worker *worker = self;
+
+    snapshot_release(worker->prepared);
+    worker->prepared = NULL;
+    listener_abort_all(worker);
+}
+
+static void worker_take_listener(void *self, const char *address, int fd)
+{
+    listener_add(self, address, fd);
+}
+
+static void worker_take_channel(void *self, int fd)
+{
+    struct worker *worker = self;
+
+    keyholder_client_set_channel(worker->keyholder, fd);
+}
+
+static void worker_drain(void *self)
+{
+    struct worker *worker = self;
+
+    if (worker->draining)
+        return;
+    worker_tick(worker);
+    listener_drain_all(worker);
+    worker->draining = true;
+    if (worker->session_count == 0) {
+        event_base_loopexit(worker->base, NULL);
+        return;
+    }
+    uint64_t ms = worker->current->config->limits.drain_timeout_ms;
+    const struct timeval timeout = {.tv_sec = (time_t)(ms / 1000),
+                                    .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    evtimer_add(worker->drain_timer, &timeout);
+}
+
+static void worker_close(void *self)
+{
+    struct worker *worker = self;
+
+    if (!worker)
+        return;
+    listener_close_all(worker);
+    while (!LIST_EMPTY(&worker->sessions)) {
+        struct session *session = LIST_FIRST(&worker->sessions);
+        (void)session_end(session, STEP_CLOSE, REASON_DRAIN, "the worker stops");
+        session_close(session);
+    }
+    snapshot_release(worker->prepared);
+    snapshot_release(worker->current);
+    keyholder_client_free(worker->keyholder);
+    if (worker->accept_resume)
+        event_free(worker->accept_resume);
+    if (worker->drain_timer)
+        event_free(worker->drain_timer);
+    free(worker->scratch);
+    free(worker);
+}
+
+static void worker_on_accept_resume(evutil_socket_t fd, short what, void *argument)
+{
+    struct worker *worker = argument;
+
+    (void)fd;
+    (void)what;
+    worker->accept_paused = false;
+    listener_resume_all(worker);
+}
+
+static void worker_on_drain_timeout(evutil_socket_t fd, short what, void *argument)
+{
+    struct worker *worker = argument;
+    struct session *session, *next;
+
+    (void)fd;
+    (void)what;
+    log_warning("drain_timeout is over with %zu sessions open; they are closed",
+                worker->session_count);
+    worker_tick(worker);
+    for (session = LIST_FIRST(&worker->sessions); session; session = next) {
+        next = LIST_NEXT(session, link);
+        session_drain(session);
+    }
+}

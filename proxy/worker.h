@@ -1,0 +1,45 @@
+/*
+ * The worker: one event loop that accepts, terminates TLS and relays.  It holds public
+ * certificates only; signatures come from its keyholder.  Owns its sessions, the
+ * listening sockets it was given, and the scratch buffers they all share.
+ */
+#ifndef PROXY_WORKER_H
+#define PROXY_WORKER_H
+
+#include <event2/event.h>
+#include <stdint.h>
+
+#include "certs/keyholder_client.h"
+#include "proxy/listener.h"
+#include "proxy/role.h"
+#include "proxy/session.h"
+
+struct worker {
+    struct event_base *base;            /* borrowed */
+    struct scratch *scratch;            /* owned */
+    struct keyholder_client *keyholder; /* owned */
+    struct snapshot *current;           /* counted; NULL before the first commit */
+    struct snapshot *prepared;          /* counted; between prepare and commit */
+    struct listener_list listeners;     /* owned */
+    struct session_list sessions;       /* owned */
+    size_t session_count;
+    struct event *accept_resume; /* owned; ends a pause of accepting */
+    struct event *drain_timer;   /* owned */
+    uint64_t now_ms;             /* monotonic, of the event being handled */
+    bool accept_paused;
+    bool draining;
+};
+
+/* The calls of this role. */
+extern const struct role worker_role;
+
+/* Reads the clock for the event that begins. */
+void worker_tick(struct worker *worker);
+
+/* Stops accepting for a moment: descriptors or memory have run out. */
+void worker_pause_accepting(struct worker *worker, const char *cause);
+
+/* Called when a session has left the list. */
+void worker_on_session_closed(struct worker *worker);
+
+#endif

@@ -1,0 +1,88 @@
+"""Processes as /proc shows them."""
+
+import os
+from pathlib import Path
+
+
+def parent_of(pid):
+    """The parent's pid, or None when `pid` is gone."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else None
+
+
+def state_of(pid):
+    """'R', 'S', 'T', 'Z', ... or None when `pid` is gone."""
+    fields = _stat(pid)
+    return fields[0] if fields else None
+
+
+def start_time(pid):
+    fields = _stat(pid)
+    return fields[19] if fields else None
+
+
+def is_running(pid):
+    return state_of(pid) not in (None, "Z", "X")
+
+
+def children_of(pid):
+    return [child for child in _all_pids() if parent_of(child) == pid]
+
+
+def descendants_of(pid):
+    found = []
+    for child in children_of(pid):
+        found += [child, *descendants_of(child)]
+    return found
+
+
+def arguments_of(pid):
+    """The command line as a list; empty for a zombie or a process that is gone."""
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return []
+    return [part.decode(errors="replace") for part in line.split(b"\0")[:-1]]
+
+
+def status_of(pid):
+    """/proc/PID/status as a dict of strings."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def rss_bytes(pid):
+    return int(status_of(pid)["VmRSS"].split()[0]) * 1024
+
+
+def soft_limit(pid, name):
+    """The soft value of a resource limit, such as 'Max core file size', as text."""
+    for line in Path(f"/proc/{pid}/limits").read_text().splitlines():
+        if line.startswith(name):
+            return line[len(name):].split()[0]
+    raise KeyError(name)
+
+
+def open_files(pid):
+    """What each descriptor of the process refers to."""
+    folder = Path(f"/proc/{pid}/fd")
+    return {int(entry.name): os.readlink(entry) for entry in folder.iterdir()}
+
+
+def cpu_seconds(pid):
+    fields = _stat(pid)
+    ticks = int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid):
+    """The fields after the command name, which may itself hold blanks and brackets."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return text.rpartition(")")[2].split()
+
+
+def _all_pids():
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]

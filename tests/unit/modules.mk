@@ -1,0 +1,16 @@
+# What each unit test links, and nothing else: the line proves the module's independence.
+#   hello := proxy/hello proxy/error
+# says that tests/unit/test_hello.c is linked with proxy/hello.c and proxy/error.c.
+hello          := proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
+hello_policy   := proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
+proxy_protocol := proxy/proxy_protocol
+error          := proxy/error
+log            := proxy/log
+value          := config/value proxy/error
+bundle         := config/bundle proxy/error
+reader         := config/reader proxy/error
+config         := config/config config/check config/keys config/keys_read config/keys_print config/reader config/suggest config/value config/bundle proxy/error
+
+certcheck      := certs/certcheck certs/pem config/bundle proxy/error tests/unit/certs_lab
+keyholder_msg  := certs/keyholder_msg
+keyholder      := certs/keyholder certs/keyring certs/private_key certs/vault certs/keyholder_msg certs/certcheck certs/pem config/bundle proxy/error proxy/log tests/unit/certs_lab
