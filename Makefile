@@ -39,6 +39,7 @@ OUR_CFLAGS   := -std=c17 -ffile-prefix-map=$(CURDIR)=. \
 OUR_LDFLAGS  := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 
 ifdef SAN
+OUR_CPPFLAGS += -DPAWL_SANITIZED=1
 OUR_CFLAGS  += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 OUR_LDFLAGS += -fsanitize=$(SAN)
 TEST_ENV    += PAWL_SAN=$(SAN) UBSAN_OPTIONS=print_stacktrace=1:exitcode=99 \

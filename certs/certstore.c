@@ -109,6 +109,8 @@ static bool add_certificate(struct certstore *store, const struct config *config
     if (!section->chain)
         return true; /* reported where it was read */
     const struct blob pem = bundle_find(bundle, section->chain);
+    if (pem.data && pem.size == 0)
+        return true; /* reported where the file could not be read */
     if (!pem.data) {
         certcheck_report(report, REPORT_ERROR, config, section, section->chain_line,
                          "the chain file \"%s\" was not handed over", section->chain);

@@ -339,7 +339,9 @@ static void flush(struct keyholder_client *client)
             continue;
         if (errno == EAGAIN || errno == ENOBUFS)
             client->blocked = event_add(&client->writable, NULL) == 0;
-        if (!client->blocked)
+        if (!client->blocked && errno == EPIPE)
+            close_channel(client); /* the reading side learns the same */
+        else if (!client->blocked)
             lose_channel(client, strerror(errno));
         return;
     }
@@ -368,8 +370,14 @@ static size_t receive_replies(struct keyholder_client *client)
                                 sizeof client->replies, MSG_DONTWAIT | MSG_TRUNC);
     if (length < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
-    if (length <= 0) {
-        lose_channel(client, length < 0 ? strerror(errno) : "it has ended");
+    if (length == 0 || (length < 0 && errno == ECONNRESET)) {
+        /* The master says why and sends another. */
+        log_debug("the channel to the keyholder has ended");
+        close_channel(client);
+        return 0;
+    }
+    if (length < 0) {
+        lose_channel(client, strerror(errno));
         return 0;
     }
     const size_t size = (size_t)length;
@@ -424,7 +432,7 @@ static bool take_reply(struct keyholder_client *client, const struct sign_reply 
 /* What has no reply yet waits for the next channel. */
 static void lose_channel(struct keyholder_client *client, const char *reason)
 {
-    log_warning("the channel to the keyholder is lost: %s", reason);
+    log_warning("the channel to the keyholder is given up: %s", reason);
     close_channel(client);
 }
 

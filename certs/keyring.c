@@ -75,21 +75,21 @@ static bool load_one(struct keyring *ring, const struct config *config,
                      const struct bundle *chains, const struct bundle *keys, WC_RNG *rng,
                      struct report *report)
 {
-    const char *path = section->key ? section->key : section->chain;
-    const unsigned line = section->key ? section->key_line : section->chain_line;
-    if (!path)
-        return false; /* a section without a chain: reported where it was read */
-    const struct blob pem = bundle_find(keys, path);
+    if (!section->key || !section->chain)
+        return false; /* reported where the section was read */
+    const struct blob pem = bundle_find(keys, section->key);
+    if (pem.data && pem.size == 0)
+        return false; /* reported where the file could not be read */
     if (!pem.data) {
-        certcheck_report(report, REPORT_ERROR, config, section, line,
-                         "the key file \"%s\" was not handed over", path);
+        certcheck_report(report, REPORT_ERROR, config, section, section->key_line,
+                         "the key file \"%s\" was not handed over", section->key);
         return false;
     }
     struct private_key *key = &ring->keys[ring->count];
     struct error error = {.text = "no memory"};
     if (!private_key_read(key, pem, &ring->vault, rng, &error)) {
-        certcheck_report(report, REPORT_ERROR, config, section, line,
-                         "cannot use the key in \"%s\": %s", path, error.text);
+        certcheck_report(report, REPORT_ERROR, config, section, section->key_line,
+                         "cannot use the key in \"%s\": %s", section->key, error.text);
         return false;
     }
     ring->count++;
@@ -100,11 +100,11 @@ static bool check_match(const struct private_key *key, const struct config *conf
                         const struct config_certificate *section,
                         const struct bundle *chains, struct report *report)
 {
-    const char *path = section->key ? section->key : section->chain;
-    const unsigned line = section->key ? section->key_line : section->chain_line;
     const struct blob pem = bundle_find(chains, section->chain);
     uint8_t leaf[SPKI_HASH_BYTES];
     struct error error = {.text = ""};
+    if (pem.data && pem.size == 0)
+        return false;
     if (!pem.data) {
         certcheck_report(report, REPORT_ERROR, config, section, section->chain_line,
                          "the chain file \"%s\" was not handed over", section->chain);
@@ -117,9 +117,9 @@ static bool check_match(const struct private_key *key, const struct config *conf
     }
     if (memcmp(leaf, key->spki_hash, sizeof leaf) == 0)
         return true;
-    certcheck_report(report, REPORT_ERROR, config, section, line,
+    certcheck_report(report, REPORT_ERROR, config, section, section->key_line,
                      "the key in \"%s\" does not belong to the certificate in \"%s\"",
-                     path, section->chain);
+                     section->key, section->chain);
     return false;
 }
 

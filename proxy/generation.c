@@ -24,6 +24,8 @@ static void generation_capture_files(struct generation *generation,
                                      size_t length, struct report *report);
 static void capture_certificate(struct capture *capture,
                                 const struct config_certificate *certificate);
+static bool capture_file(struct capture *capture, struct bundle_builder *builder,
+                         const struct config_certificate *certificate, const char *path);
 static void capture_warn_of_readable_key(struct capture *capture,
                                          const struct config_certificate *certificate);
 
@@ -149,22 +151,29 @@ fail:
 static void capture_certificate(struct capture *capture,
                                 const struct config_certificate *certificate)
 {
-    const char *file = capture->config->file;
-    const char *name = certificate->section.name;
+    if (certificate->chain)
+        (void)capture_file(capture, capture->chains, certificate, certificate->chain);
+    if (certificate->key &&
+        capture_file(capture, capture->keys, certificate, certificate->key))
+        capture_warn_of_readable_key(capture, certificate);
+}
+
+/* An empty blob tells the roles that the file's absence has been reported. */
+static bool capture_file(struct capture *capture, struct bundle_builder *builder,
+                         const struct config_certificate *certificate, const char *path)
+{
+    bool is_key = path == certificate->key;
     struct error error;
 
-    if (certificate->chain &&
-        !bundle_add_file(capture->chains, certificate->chain, CONFIG_CHAIN_MAX, &error))
-        report_add(capture->report, REPORT_ERROR, file, certificate->chain_line,
-                   "certificate \"%s\": %s", name, error.text);
-    if (!certificate->key)
-        return;
-    if (!bundle_add_file(capture->keys, certificate->key, CONFIG_KEY_MAX, &error)) {
-        report_add(capture->report, REPORT_ERROR, file, certificate->key_line,
-                   "certificate \"%s\": %s", name, error.text);
-        return;
-    }
-    capture_warn_of_readable_key(capture, certificate);
+    if (bundle_add_file(builder, path, is_key ? CONFIG_KEY_MAX : CONFIG_CHAIN_MAX, &error))
+        return true;
+    report_add(capture->report, REPORT_ERROR, capture->config->file,
+               is_key ? certificate->key_line : certificate->chain_line,
+               "certificate \"%s\": %s", certificate->section.name, error.text);
+    if (!bundle_add(builder, path, "", 0, &error))
+        report_add(capture->report, REPORT_ERROR, capture->config->file, 0, "%s",
+                   error.text);
+    return false;
 }
 
 static void capture_warn_of_readable_key(struct capture *capture,

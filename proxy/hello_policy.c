@@ -196,16 +196,18 @@ static bool judge_suite(struct hello_offer *offer)
                             HELLO_ALERT_ILLEGAL_PARAMETER);
     }
     char list[WORDS_MAX];
+    const char *plural = hello->suite_count == 1 ? "" : "s";
     write_list(suite_names, offer->suites, list, sizeof list);
     if (is_tls13(offer) && hello->suite_tls12)
-        error_set(&offer->verdict->error,
-                  "client offers TLS 1.3 with %zu suites (%s), none of TLS 1.3 with AEAD",
-                  hello->suite_count, list);
+        error_set(
+            &offer->verdict->error,
+            "client offers TLS 1.3 with %zu suite%s (%s), none of TLS 1.3 with AEAD",
+            hello->suite_count, plural, list);
     else
         error_set(
             &offer->verdict->error,
-            "client offers %zu suites (%s), none with ephemeral key exchange and AEAD",
-            hello->suite_count, list);
+            "client offers %zu suite%s (%s), none with ephemeral key exchange and AEAD",
+            hello->suite_count, plural, list);
     return hello_refuse(offer->verdict, HELLO_REFUSAL_SUITE,
                         HELLO_ALERT_HANDSHAKE_FAILURE);
 }

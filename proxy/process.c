@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "proxy/log.h"
+#include "proxy/sandbox.h"
 
 enum {
     RESTART_FIRST_MS = 50,
@@ -151,7 +152,7 @@ static void process_exec(const struct process *process, int control_fd)
     char name[TITLE_MAX], index[TITLE_MAX];
     char program[] = "pawl";
     char *const arguments[] = {program, name, index, NULL};
-    char *const environment[] = {NULL};
+    char *const nothing[] = {NULL};
     sigset_t none;
 
     (void)snprintf(name, sizeof(name), "%s", process->role->name);
@@ -174,7 +175,7 @@ static void process_exec(const struct process *process, int control_fd)
         dup2(control, ROLE_CONTROL_FD) < 0)
         _exit(127);
     (void)close_range(ROLE_CONTROL_FD + 1, ~0U, 0);
-    execve("/proc/self/exe", arguments, getenv("ASAN_OPTIONS") ? environ : environment);
+    execve("/proc/self/exe", arguments, SANDBOX_TRACEABLE ? environ : nothing);
     _exit(127);
 }
 

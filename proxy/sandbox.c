@@ -39,7 +39,8 @@ bool sandbox_no_core_dumps(struct error *error)
 {
     const struct rlimit none = {0};
 
-    if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+    if (setrlimit(RLIMIT_CORE, &none) < 0 ||
+        prctl(PR_SET_DUMPABLE, SANDBOX_TRACEABLE, 0, 0, 0) < 0)
         return error_set_errno(error, errno, "cannot switch off core dumps");
     return true;
 }

@@ -11,6 +11,14 @@
 
 #include "proxy/error.h"
 
+/* A sanitizer looks for leaks by tracing its own process and takes its options from the
+ * environment: its builds, and no others, stay traceable and pass the environment on. */
+#ifdef PAWL_SANITIZED
+enum { SANDBOX_TRACEABLE = 1 };
+#else
+enum { SANDBOX_TRACEABLE = 0 };
+#endif
+
 /* Whom the roles run as. */
 struct identity {
     bool change; /* false: the master is not root, so roles are as it is */

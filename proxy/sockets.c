@@ -114,6 +114,26 @@ static bool sockets_add(struct sockets *sockets, const struct address *address, 
     return true;
 }
 
+/* `*` is both families on one socket, or IPv4 where the machine has no IPv6. */
+static const struct address *socket_choose_family(const struct address *address,
+                                                  struct address *ipv4)
+{
+    if (address->text[0] != '*' || address->storage.ss_family != AF_INET6)
+        return address;
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) {
+        close(fd);
+        return address;
+    }
+    struct sockaddr_in6 in6;
+    memcpy(&in6, &address->storage, sizeof(in6));
+    const struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = in6.sin6_port};
+    *ipv4 = *address;
+    memcpy(&ipv4->storage, &in, sizeof(in));
+    ipv4->length = sizeof(in);
+    return ipv4;
+}
+
 /* A trial without SO_REUSEPORT fails where somebody listens already. */
 static bool socket_is_free(const struct address *address, struct error *error)
 {
@@ -125,9 +145,11 @@ static bool socket_is_free(const struct address *address, struct error *error)
     return true;
 }
 
-static int socket_bind(const struct address *address, bool share, struct error *error)
+static int socket_bind(const struct address *wanted, bool share, struct error *error)
 {
     const int on = 1, off = 0;
+    struct address ipv4;
+    const struct address *address = socket_choose_family(wanted, &ipv4);
     int family = address->storage.ss_family;
 
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -10,7 +10,9 @@ value          := config/value proxy/error
 bundle         := config/bundle proxy/error
 reader         := config/reader proxy/error
 config         := config/config config/check config/keys config/keys_read config/keys_print config/reader config/suggest config/value config/bundle proxy/error
+keys           := config/config config/check config/keys config/keys_read config/keys_print config/reader config/suggest config/value config/bundle proxy/error
 
 certcheck      := certs/certcheck certs/pem config/bundle proxy/error tests/unit/certs_lab
 keyholder_msg  := certs/keyholder_msg
 keyholder      := certs/keyholder certs/keyring certs/private_key certs/vault certs/keyholder_msg certs/certcheck certs/pem config/bundle proxy/error proxy/log tests/unit/certs_lab
+keyholder_client := certs/keyholder_client certs/certstore certs/tls_policy certs/keyholder certs/keyring certs/private_key certs/vault certs/keyholder_msg certs/certcheck certs/pem config/bundle proxy/error proxy/log tests/unit/certs_lab tests/unit/tls_pair

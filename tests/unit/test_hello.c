@@ -313,9 +313,10 @@ static void extensions_twice_are_refused(void **state)
 static void long_alpn_is_cut_between_names(void **state)
 {
     (void)state;
-    char hex[2 * 300 + 1] = "";
-    for (unsigned i = 0; i < 30; i++) /* 30 names of 9 bytes with their length */
-        strcat(hex, "097961636b2f312e3078");
+    static const char name[] = "097961636b2f312e3078"; /* 10 bytes with its length */
+    char hex[30 * (sizeof name - 1) + 1] = "";
+    for (size_t i = 0; i < 30; i++)
+        memcpy(hex + i * (sizeof name - 1), name, sizeof name);
     struct recipe recipe = recipe_modern;
     recipe.alpn = hex;
     const struct outcome outcome = read_recipe(recipe);

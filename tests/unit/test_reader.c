@@ -186,7 +186,7 @@ static void overlong_header_is_reported_and_its_keys_skipped(void **state)
 {
     (void)state;
     char text[512];
-    snprintf(text, sizeof(text), "[s]\n[listener %040d]\na=1\nnonsense\n[t]\nb=2\n", 7);
+    snprintf(text, sizeof(text), "[s]\n[listener %041d]\na=1\nnonsense\n[t]\nb=2\n", 7);
     read_text(text);
     assert_string_equal(items, "1 [s|]\n5 [t|]\n6 [t|] b=2\n");
     assert_string_equal(

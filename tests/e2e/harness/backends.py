@@ -102,7 +102,7 @@ class Backend:
         try:
             self._serve(connection, self)
         except (OSError, EOFError) as error:
-            self.notes.append(error)
+            self.notes.append(error.with_traceback(None))  # a traceback keeps sockets
         finally:
             with self._lock:
                 self._open.discard(connection)
@@ -236,19 +236,25 @@ def recorder(connection, backend):
 
 def http(connection, backend):
     """HTTP/1.1 with keep-alive: /bytes/N sends the pattern, POST answers with SHA-256."""
-    stream = connection.makefile("rb")
-    while line := stream.readline():
-        method, path, _ = line.decode("latin-1").split()
-        headers = dict(_headers(stream))
-        if method == "POST":
-            body = _digest_body(stream, int(headers.get("content-length", 0)))
-            _answer(connection, backend, [body], len(body))
-        elif path.startswith("/bytes/"):
-            size = int(path.rpartition("/")[2])
-            _answer(connection, backend, pattern.chunks(size), size)
-        else:
-            body = f"hello from {backend.name}\n".encode()
-            _answer(connection, backend, [body], len(body))
+    with connection.makefile("rb") as stream:
+        while line := stream.readline():
+            method, path, _ = line.decode("latin-1").split()
+            headers = dict(_headers(stream))
+            _respond(connection, backend, stream, method, path, headers)
+            if headers.get("connection") == "close":
+                return
+
+
+def _respond(connection, backend, stream, method, path, headers):
+    if method == "POST":
+        body = _digest_body(stream, int(headers.get("content-length", 0)))
+        _answer(connection, backend, [body], len(body))
+    elif path.startswith("/bytes/"):
+        size = int(path.rpartition("/")[2])
+        _answer(connection, backend, pattern.chunks(size), size)
+    else:
+        body = f"hello from {backend.name}\n".encode()
+        _answer(connection, backend, [body], len(body))
 
 
 def _probe_http(client):

@@ -13,6 +13,7 @@ def curl(address, *options, ca=None, name="app.example", path="/", check=True):
     host, port = split_address(address)
     trust = ["--cacert", ca] if ca else ["--insecure"]
     command = ["curl", "--silent", "--show-error", "--http1.1", "--noproxy", "*", *trust,
+               "--header", "Expect:",
                "--max-time", SOCKET_SECONDS, "--resolve", f"{name}:{port}:{host}", *options,
                f"https://{name}:{port}{path}"]
     return subprocess.run([str(word) for word in command], check=check, capture_output=True,
