@@ -163,6 +163,9 @@ lint: ## formatting, static analysis, gcc and clang with -Werror, house rules
 format: ## format the C files in place
 	clang-format -i $(wildcard proxy/*.[ch] config/*.[ch] certs/*.[ch] tests/*/*.[ch])
 
+docs: $(PAWL) ## write the README's table of keys and proxy.ini.example from the table in code
+	@tests/lint/docs.sh $(PAWL) write
+
 repro: $(WOLFSSL) ## build twice in different directories and compare the binaries
 	@tests/lint/repro.sh
 
@@ -172,8 +175,8 @@ clean: ## remove what was built, keep wolfSSL
 distclean: ## remove all of build/
 	rm -rf build
 
-.PHONY: all help deps demo check check-san check-all unit e2e tests-build lint format repro \
-        clean distclean
+.PHONY: all help deps demo check check-san check-all unit e2e tests-build lint format docs \
+        repro clean distclean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(OBJECTS:.o=.d) $(TESTS:$(BUILD)/tests/%=$(BUILD)/obj/tests/unit/%.d) \

@@ -155,6 +155,13 @@ static bool chain_read(struct chain *chain, struct blob pem)
     while ((result = pem_next(pem, &offset, &block)) == PEM_BLOCK) {
         if (pem_is(&block, "CERTIFICATE") && !chain_add(chain, &block))
             return false;
+        if (pem_is_private_key(&block)) {
+            REPORT(chain, REPORT_ERROR,
+                   "\"%s\" holds a private key, but is for processes that must never "
+                   "have one; put the key into a file of its own",
+                   path);
+            return false;
+        }
     }
     if (result == PEM_BROKEN) {
         REPORT(chain, REPORT_ERROR, "\"%s\" is damaged: a block in it has no end", path);

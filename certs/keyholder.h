@@ -19,7 +19,7 @@ struct keyholder;
 struct keyholder *keyholder_new(struct event_base *base, struct error *error) MUST_CHECK;
 
 /* Loads every private key of `config` from the bundle `keys` (blobs named by the key's
- * path, or the chain's where the section has no key) aside and checks that it belongs to
+ * path) aside and checks that it belongs to
  * the leaf of the chain in `chains`.  All problems go to `report`.  False if it gained
  * errors. A second prepare replaces the first. */
 bool keyholder_prepare(struct keyholder *keyholder, const struct config *config,

@@ -48,6 +48,15 @@ bool pem_is(const struct pem_block *block, const char *label)
            memcmp(block->label, label, block->label_length) == 0;
 }
 
+bool pem_is_private_key(const struct pem_block *block)
+{
+    static const char suffix[] = "PRIVATE KEY";
+    const size_t length = sizeof(suffix) - 1;
+
+    return block->label_length >= length &&
+           memcmp(block->label + block->label_length - length, suffix, length) == 0;
+}
+
 bool pem_has_headers(const struct pem_block *block)
 {
     return memchr(block->body, ':', block->body_size) != NULL;

@@ -28,6 +28,9 @@ enum pem_result pem_next(struct blob text, size_t *offset, struct pem_block *blo
 
 bool pem_is(const struct pem_block *block, const char *label);
 
+/* Whether it is a private key of any kind, by its label. */
+bool pem_is_private_key(const struct pem_block *block);
+
 /* Whether the block has header lines, as traditional encrypted keys have. */
 bool pem_has_headers(const struct pem_block *block);
 

@@ -28,7 +28,7 @@ struct listener_address {
     const struct config_listener *listener;
 };
 
-enum { SUGGEST_FROM_MAX = 1000 }; /* names weighed for one "did you mean" */
+enum { SUGGEST_FROM_MAX = 256 }; /* names weighed for one "did you mean" */
 
 static void *check_names(struct check *check, const struct section_array *sections);
 static void check_backend_reference(struct check *check,
@@ -128,7 +128,9 @@ static void report_unknown_backend(struct check *check,
     const struct config *config = check->config;
     struct suggestion suggestion;
     suggestion_init(&suggestion, listener->backend_name);
-    for (size_t i = 0; i < config->backend_count && i < SUGGEST_FROM_MAX; i++) {
+    const bool kept =
+        check->report->count < REPORT_ENTRIES_MAX; /* else nobody reads it */
+    for (size_t i = 0; kept && i < config->backend_count && i < SUGGEST_FROM_MAX; i++) {
         suggestion_offer(&suggestion, config->backends[i].section.name);
     }
     CHECK_ERROR(

@@ -248,10 +248,11 @@ static void *array_grow(struct config *config, const struct section_type *type)
     memcpy(&array, (char *)config + type->offset, sizeof(array));
     memcpy(&count, (char *)config + type->count_offset, sizeof(count));
     if ((count & (count - 1)) == 0) {
-        array = reallocarray(array, count == 0 ? 1 : count * 2, type->size);
-        if (array == NULL) {
-            return NULL;
+        char *larger = reallocarray(array, count == 0 ? 1 : count * 2, type->size);
+        if (larger == NULL) {
+            return NULL; /* the array stays in config, which frees it */
         }
+        array = larger;
         memcpy((char *)config + type->offset, &array, sizeof(array));
     }
     void *section = array + count * type->size;

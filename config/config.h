@@ -56,7 +56,7 @@ struct config_certificate {
     struct config_section section;
     char *chain; /* path: leaf first, then intermediates; PEM */
     unsigned chain_line;
-    char *key; /* path, PEM; NULL: the chain file holds the key as well */
+    char *key; /* path, PEM; the private key alone */
     unsigned key_line;
     bool is_default; /* for clients without SNI or with an unknown one; if no section says
                         so, the first in the text */

@@ -113,9 +113,10 @@ const struct key keys_table[] = {
      CERTIFICATE(key),
      LINE(certificate, key_line),
      .type = KEY_PATH,
+     .required = true,
      .sample = "/etc/pawl/privkey.pem",
-     .help =
-         "PEM file with the private key; may be left out when the chain file holds it"},
+     .help = "PEM file with the private key, and nothing else: the chain's file goes to "
+             "the processes that face the network, the key's never does"},
     {.name = "default",
      CERTIFICATE(is_default),
      LINE(certificate, default_line),

@@ -154,7 +154,7 @@ def test_no_session_is_resumed(pawl, serve, version):
 
 def test_renegotiation_is_refused(pawl, serve):
     proxy = pawl(serve(echo))
-    shown = s_client(proxy.listen[0], "-tls1_2", send=[b"x\n", b"R\n"], wait=b"x\n")
+    shown = s_client(proxy.listen[0], "-tls1_2", talk=[(b"x\n", b"x\n"), (b"R\n", b"RENEG")])
     assert shown.has("unexpected_message|unexpected message|no renegotiation")
     assert proxy.log.wait_for("session closed")["reason"] in ("tls_error", "tls_alert")
 
@@ -162,8 +162,8 @@ def test_renegotiation_is_refused(pawl, serve):
 def test_a_client_may_change_its_keys(pawl, serve):
     backend = serve(echo)
     proxy = pawl(backend)
-    shown = s_client(proxy.listen[0], "-tls1_3", "-msg", send=[b"one\n", b"K\n", b"two\n"],
-                     wait=b"")
+    talk = [(b"one\n", b"one"), (b"K\n", b"KEYUPDATE"), (b"two\n", b"two")]
+    shown = s_client(proxy.listen[0], "-tls1_3", "-msg", talk=talk)
     assert shown.text.count("KeyUpdate") >= 2  # ours and the server's
     assert proxy.log.wait_for("session closed")["reason"] == "finished"
 
@@ -183,12 +183,14 @@ def test_the_whole_chain_is_sent(pawl, serve, version, authority):
     assert shown.has("Verification: OK")
 
 
-def test_a_client_that_trusts_somebody_else_is_logged(pawl, serve, folder):
+def test_a_client_that_trusts_somebody_else_is_logged(pawl, serve):
     proxy = pawl(serve(echo))
     client = proxy.client(context=ssl.create_default_context())
     with pytest.raises(ssl.SSLCertVerificationError):
         client.handshake()
-    line = proxy.session_line(client)
+    name = client.local_address()
+    client.abandon()
+    line = proxy.session_line(name)
     assert line["reason"] == "tls_alert"
     assert "unknown_ca" in line["detail"] or "unknown ca" in line["detail"].lower()
 

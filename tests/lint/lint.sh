@@ -62,6 +62,7 @@ check cppcheck analysis
 check shellcheck shellcheck --format=gcc "${scripts[@]}"
 check gcc build gcc
 check clang build clang
+check docs tests/lint/docs.sh build/pawl check
 check rules /usr/bin/python3 tests/lint/rules.py
 
 if [ ${#failed[@]} -gt 0 ]; then

@@ -14,6 +14,7 @@
 
 #include "certs/certcheck.h"
 #include "certs/private_key.h"
+#include "proxy/log.h"
 #include "tests/unit/certs_lab.h"
 
 #include <wolfssl/wolfcrypt/asn_public.h>
@@ -28,6 +29,7 @@ static int worker_fd;
 static int make_files(void **state)
 {
     (void)state;
+    log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
     lab_open(&lab);
     lab_authorities(&lab);
     lab_chain(&lab, "p256", "p256", "DNS:p256.test");
@@ -539,19 +541,6 @@ static void traditional_key_forms_are_read(void **state)
     report_close(&report);
 }
 
-static void key_is_found_in_the_chain_file(void **state)
-{
-    (void)state;
-    struct report report = {0};
-    lab_run(&lab, "cat p256.pem p256.key > all.pem");
-    struct config_certificate *section = lab_section(&lab, "all");
-    free(section->key);
-    section->key = NULL;
-    assert_true(prepare(&report));
-    assert_int_equal(status_for("p256"), SIGN_DONE);
-    report_close(&report);
-}
-
 static void every_wrong_key_is_reported(void **state)
 {
     (void)state;
@@ -598,7 +587,6 @@ int main(void)
         BARE_TEST(file_without_key_is_an_error),
         BARE_TEST(damaged_key_is_an_error),
         BARE_TEST(traditional_key_forms_are_read),
-        BARE_TEST(key_is_found_in_the_chain_file),
         BARE_TEST(every_wrong_key_is_reported),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);

@@ -17,6 +17,7 @@
 
 #include "certs/keyholder.h"
 #include "certs/keyholder_msg.h"
+#include "proxy/log.h"
 #include "tests/unit/certs_lab.h"
 #include "tests/unit/tls_pair.h"
 
@@ -39,6 +40,7 @@ static int make_files(void **state)
     struct report report = {0};
     size_t size = 0;
     wolfSSL_Init();
+    log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
     lab_open(&lab);
     lab_authorities(&lab);
     lab_chain(&lab, "p256", "p256", "DNS:p256.test");
@@ -298,7 +300,7 @@ static void blocked_channel_gets_everything_in_order_later(void **state)
     static struct tls_pair pairs[COUNT];
     struct sign_request requests[SIGN_BATCH_MAX];
     int fds[2];
-    const int small = 1; /* the kernel makes it its minimum */
+    const int small = 12 * 1024; /* little more than one full packet */
     (void)close(holder_fd);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
     assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);

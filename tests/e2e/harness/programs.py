@@ -36,41 +36,30 @@ class Shown:
         return found[-1] if found else None
 
 
-def s_client(address, *options, sni="app.example", send=b"", wait=b""):
-    """Runs openssl s_client; with `wait`, `send` lines go out one by one before its end.
-
-    `wait` is what must have been printed before standard input is closed.
-    """
+def s_client(address, *options, sni="app.example", talk=()):
+    """Runs openssl s_client; `talk` is pairs of a line to type and what it must print."""
     command = ["openssl", "s_client", "-connect", address, "-servername", sni, *options]
     process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     with process:
         try:
-            printed = _converse(process, send, wait)
+            printed = b"".join(_type(process, *pair) for pair in talk)
             rest, _ = process.communicate(timeout=20 * PATIENCE)
         finally:
             process.kill()
     return Shown(process.returncode, (printed + rest).decode(errors="replace"))
 
 
-def _converse(process, send, wait):
+def _type(process, line, wanted):
+    """Types one line and returns what is printed up to the line that has `wanted`."""
+    process.stdin.write(line)
+    process.stdin.flush()
     printed = b""
-    for line in send if isinstance(send, list) else [send]:
-        if not line:
-            continue
-        process.stdin.write(line)
-        process.stdin.flush()
-        printed += _read_until(process.stdout, wait)
-    return printed
-
-
-def _read_until(stream, wanted):
-    printed = b""
-    while wanted and wanted not in printed:
-        line = stream.readline()
-        if not line:
+    while wanted not in printed:
+        answer = process.stdout.readline()
+        if not answer:
             break
-        printed += line
+        printed += answer
     return printed
 
 
