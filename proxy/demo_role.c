@@ -73,7 +73,6 @@ static void demo_role_close(void *self)
 
 const struct role demo_role = {
     .name = "demo",
-    .purpose = "the demo app of `pawl demo`",
     .open = demo_role_open,
     .prepare = demo_role_prepare,
     .commit = demo_role_commit,

@@ -267,11 +267,10 @@ static void fleet_on_exit(void *argument, struct process *process, const char *w
 {
     struct master *master = argument;
     char title[TITLE_MAX];
-    bool expected = process->ending || master->state == MASTER_STOPPING;
 
     if (master->state == MASTER_DRAINING || master->state == MASTER_STOPPING)
         process->ending = true;
-    if (expected)
+    if (!words)
         return;
     log_warning("%s %s%s", process_title(process, title, sizeof(title)), words,
                 process->ending ? "" : "; a new one is started");
@@ -299,7 +298,10 @@ static void fleet_on_restart(void *argument, struct process *process)
     if (!fleet_launch(master, process, &error) ||
         (process->role != &demo_role && !fleet_link(master, process->index, &error))) {
         log_error("%s", error.text);
-        process_kill(process);
+        if (process->pid > 0)
+            process_kill(process);
+        else
+            process_restart_later(process);
         return;
     }
     fleet_deliver(master, process, master->current);

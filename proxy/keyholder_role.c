@@ -101,7 +101,6 @@ static void keyholder_role_on_idle_check(evutil_socket_t fd, short what, void *a
 
 const struct role keyholder_role = {
     .name = "keyholder",
-    .purpose = "holds the private keys, signs; no network, no file",
     .open = keyholder_role_open,
     .prepare = keyholder_role_prepare,
     .commit = keyholder_role_commit,

@@ -9,8 +9,10 @@
  *   keyholder   private keys                   none               none
  *   demo        nothing                        one loopback port  none
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proxy/cli.h"
 #include "proxy/demo_role.h"
@@ -19,8 +21,18 @@
 
 static const struct role *const ROLES[] = {&worker_role, &keyholder_role, &demo_role};
 
+/* A descriptor opened later must never become what the log is written to. */
+static void open_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            abort();
+    }
+}
+
 int main(int count, char **arguments)
 {
+    open_standard_descriptors();
     for (size_t i = 0; count == 3 && i < sizeof(ROLES) / sizeof(ROLES[0]); i++) {
         if (strcmp(arguments[1], ROLES[i]->name) == 0 && arguments[2][0] >= '0' &&
             arguments[2][0] <= '9')

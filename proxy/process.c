@@ -28,7 +28,6 @@ static bool process_handle(struct process *process,
                            const struct control_message *message);
 static void process_on_answer_timeout(evutil_socket_t fd, short what, void *argument);
 static void process_on_restart_timer(evutil_socket_t fd, short what, void *argument);
-static void process_schedule_restart(struct process *process);
 static void process_hang_up(struct process *process);
 static uint64_t process_now_ms(void);
 
@@ -118,10 +117,25 @@ void process_reaped(struct process *process, int status)
     process->pid = 0;
     process->serves = false;
     process->state = PROCESS_DOWN;
-    bool restart = !process->ending;
-    process->events->on_exit(process->master, process, words);
-    if (restart && !process->ending)
-        process_schedule_restart(process);
+    bool as_told = process->ending && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    process->events->on_exit(process->master, process, as_told ? NULL : words);
+    if (!process->ending)
+        process_restart_later(process);
+}
+
+void process_restart_later(struct process *process)
+{
+    unsigned delay = RESTART_FIRST_MS;
+
+    if (process_now_ms() - process->started_ms >= HEALTHY_MS)
+        process->failures = 0;
+    for (unsigned i = 0; i < process->failures && delay < RESTART_MOST_MS; i++)
+        delay *= 2;
+    process->failures++;
+    if (delay > RESTART_MOST_MS)
+        delay = RESTART_MOST_MS;
+    const struct timeval wait = {.tv_sec = delay / 1000, .tv_usec = delay % 1000 * 1000};
+    evtimer_add(process->restart_timer, &wait);
 }
 
 const char *process_title(const struct process *process, char *text, size_t size)
@@ -257,22 +271,6 @@ static void process_on_restart_timer(evutil_socket_t fd, short what, void *argum
     (void)fd;
     (void)what;
     process->events->on_restart(process->master, process);
-}
-
-/* Grows while it keeps dying soon after its start. */
-static void process_schedule_restart(struct process *process)
-{
-    unsigned delay = RESTART_FIRST_MS;
-
-    if (process_now_ms() - process->started_ms >= HEALTHY_MS)
-        process->failures = 0;
-    for (unsigned i = 0; i < process->failures && delay < RESTART_MOST_MS; i++)
-        delay *= 2;
-    process->failures++;
-    if (delay > RESTART_MOST_MS)
-        delay = RESTART_MOST_MS;
-    const struct timeval wait = {.tv_sec = delay / 1000, .tv_usec = delay % 1000 * 1000};
-    evtimer_add(process->restart_timer, &wait);
 }
 
 static void process_hang_up(struct process *process)

@@ -26,7 +26,7 @@ struct process;
 struct process_events {
     void (*on_finding)(void *master, enum report_level level, const char *text);
     void (*on_answer)(void *master, struct process *process);
-    /* It is gone and reaped; `words` say how it ended. */
+    /* It is gone and reaped.  `words` say how it ended; NULL: as it was told to. */
     void (*on_exit)(void *master, struct process *process, const char *words);
     /* The delay after an exit is over: start it again. */
     void (*on_restart)(void *master, struct process *process);
@@ -69,6 +69,10 @@ void process_prepare(struct process *process, uint32_t generation,
 
 /* To be called when waitpid has returned its pid. */
 void process_reaped(struct process *process, int status);
+
+/* Has on_restart called after a delay that grows while it keeps dying soon after its
+ * start. */
+void process_restart_later(struct process *process);
 
 /* Name and number, "worker 0". */
 const char *process_title(const struct process *process, char *text, size_t size);

@@ -20,7 +20,6 @@ enum { ROLE_CONTROL_FD = 3 };
  * no use for the message, and gets none. */
 struct role {
     const char *name;
-    const char *purpose; /* for people: what it may touch */
     void *(*open)(struct event_base *base, struct error *error);
     /* Builds everything for `config` (taken) aside; findings to the report. */
     void (*prepare)(void *self, struct config *config, const struct bundle *bundle,

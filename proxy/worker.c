@@ -22,7 +22,6 @@ static void worker_on_drain_timeout(evutil_socket_t fd, short what, void *argume
 
 const struct role worker_role = {
     .name = "worker",
-    .purpose = "accepts, terminates TLS, relays; no private key, no file",
     .open = worker_open,
     .prepare = worker_prepare,
     .commit = worker_commit,

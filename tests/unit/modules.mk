@@ -19,3 +19,4 @@ keyholder_client := certs/keyholder_client certs/certstore certs/tls_policy cert
 certstore      := certs/certstore certs/certcheck certs/pem certs/tls_policy certs/keyholder_client certs/keyholder_msg config/bundle proxy/error proxy/log tests/unit/certs_lab
 tls_policy     := certs/tls_policy certs/keyholder_client certs/keyholder_msg config/bundle proxy/error proxy/log tests/unit/certs_lab tests/unit/tls_pair
 devcert        := certs/devcert certs/devcert_make certs/certcheck certs/pem certs/private_key certs/vault config/bundle proxy/error proxy/log tests/unit/certs_lab
+keyring        := certs/keyring certs/private_key certs/vault certs/certcheck certs/pem config/bundle proxy/error proxy/log tests/unit/certs_lab

@@ -467,94 +467,6 @@ static void former_keys_sign_until_handshakes_are_over(void **state)
     report_close(&report);
 }
 
-static void key_of_another_certificate_is_an_error(void **state)
-{
-    (void)state;
-    struct report report = {0};
-    lab_run(&lab, "cp p256.pem mixed.pem && cp p384.key mixed.key");
-    lab_section(&lab, "mixed");
-    assert_false(prepare(&report));
-    assert_int_equal(report.count, 1);
-    char text[512];
-    (void)snprintf(
-        text, sizeof text,
-        "proxy.ini:12: certificate \"mixed\": the key in \"%s/mixed.key\" does "
-        "not belong to the certificate in \"%s/mixed.pem\"",
-        lab.directory, lab.directory);
-    assert_string_equal(report.entries[0].text, text);
-    report_close(&report);
-}
-
-static void check_key_error(const char *name, const char *text)
-{
-    struct report report = {0};
-    lab_section(&lab, name);
-    assert_false(prepare(&report));
-    if (!lab_reported(&report, REPORT_ERROR, text))
-        fail_msg("no error holds \"%s\", but: %s", text, report.entries[0].text);
-    report_close(&report);
-}
-
-static void encrypted_key_is_an_error(void **state)
-{
-    (void)state;
-    lab_run(&lab, "cp p256.pem locked.pem && openssl pkcs8 -topk8 -in p256.key "
-                  "-passout pass:x -out locked.key");
-    check_key_error("locked", "it is encrypted, which is not supported yet");
-}
-
-static void traditionally_encrypted_key_is_an_error(void **state)
-{
-    (void)state;
-    lab_run(&lab, "cp p256.pem locked2.pem && openssl ec -in p256.key -aes128 "
-                  "-passout pass:x -out locked2.key");
-    check_key_error("locked2", "it is encrypted, which is not supported yet");
-}
-
-static void file_without_key_is_an_error(void **state)
-{
-    (void)state;
-    lab_run(&lab, "cp p256.pem nokey.pem && cp p256.pem nokey.key");
-    check_key_error("nokey", "there is no private key in it");
-}
-
-static void damaged_key_is_an_error(void **state)
-{
-    (void)state;
-    lab_run(&lab,
-            "cp p256.pem hurt.pem && sed '2s/^......../AAAAAAAA/' p256.key > hurt.key");
-    check_key_error("hurt", "cannot use the key in");
-}
-
-static void traditional_key_forms_are_read(void **state)
-{
-    (void)state;
-    struct report report = {0};
-    lab_run(&lab,
-            "cp p256.pem sec1.pem && openssl ecparam -name prime256v1 > sec1.key && "
-            "openssl ec -in p256.key >> sec1.key");
-    lab_run(&lab, "cp rsa.pem pkcs1.pem && openssl rsa -traditional -in rsa.key -out "
-                  "pkcs1.key && grep -q 'BEGIN RSA' pkcs1.key");
-    lab_section(&lab, "sec1");
-    lab_section(&lab, "pkcs1");
-    assert_true(prepare(&report));
-    report_close(&report);
-}
-
-static void every_wrong_key_is_reported(void **state)
-{
-    (void)state;
-    struct report report = {0};
-    lab_run(&lab, "cp p256.pem w1.pem && cp p384.key w1.key && cp p384.pem w2.pem && "
-                  "cp p256.key w2.key");
-    lab_section(&lab, "w1");
-    lab_section(&lab, "p256");
-    lab_section(&lab, "w2");
-    assert_false(prepare(&report));
-    assert_int_equal(report.errors, 2);
-    report_close(&report);
-}
-
 #define TEST(name)      cmocka_unit_test_setup_teardown(name, start, stop)
 #define BARE_TEST(name) cmocka_unit_test_setup_teardown(name, start_bare, stop)
 
@@ -581,13 +493,6 @@ int main(void)
         BARE_TEST(second_prepare_replaces_the_first),
         BARE_TEST(failed_prepare_keeps_the_current_keys),
         BARE_TEST(former_keys_sign_until_handshakes_are_over),
-        BARE_TEST(key_of_another_certificate_is_an_error),
-        BARE_TEST(encrypted_key_is_an_error),
-        BARE_TEST(traditionally_encrypted_key_is_an_error),
-        BARE_TEST(file_without_key_is_an_error),
-        BARE_TEST(damaged_key_is_an_error),
-        BARE_TEST(traditional_key_forms_are_read),
-        BARE_TEST(every_wrong_key_is_reported),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
 }

@@ -8,9 +8,8 @@
 
 static bool valid(unsigned scheme, unsigned length)
 {
-    const struct sign_request request = {.id = 1,
-                                         .scheme = (uint16_t)scheme,
-                                         .input_length = (uint16_t)length};
+    const struct sign_request request = {
+        .id = 1, .scheme = (uint16_t)scheme, .input_length = (uint16_t)length};
     return sign_request_is_valid(&request);
 }
 
@@ -40,10 +39,13 @@ static void ed25519_signs_messages_up_to_the_bound(void **state)
 static void digests_of_another_size_are_refused(void **state)
 {
     (void)state;
-    static const unsigned schemes[] = {
-        SIGN_RSA_PKCS1_SHA256, SIGN_RSA_PKCS1_SHA384, SIGN_RSA_PKCS1_SHA512,
-        SIGN_RSA_PSS_SHA256,   SIGN_RSA_PSS_SHA384,   SIGN_RSA_PSS_SHA512,
-        SIGN_ECDSA};
+    static const unsigned schemes[] = {SIGN_RSA_PKCS1_SHA256,
+                                       SIGN_RSA_PKCS1_SHA384,
+                                       SIGN_RSA_PKCS1_SHA512,
+                                       SIGN_RSA_PSS_SHA256,
+                                       SIGN_RSA_PSS_SHA384,
+                                       SIGN_RSA_PSS_SHA512,
+                                       SIGN_ECDSA};
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         assert_false(valid(schemes[i], 0));
         assert_false(valid(schemes[i], 20));

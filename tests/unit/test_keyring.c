@@ -1,0 +1,203 @@
+/* Uses the openssl command for its keys. */
+#include "certs/keyring.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "certs/certcheck.h"
+#include "tests/unit/certs_lab.h"
+
+static struct lab lab;
+static WC_RNG rng;
+static struct keyring *ring;
+
+static int make_files(void **state)
+{
+    (void)state;
+    lab_open(&lab);
+    lab_authorities(&lab);
+    lab_chain(&lab, "p256", "p256", "DNS:p256.test");
+    lab_chain(&lab, "p384", "p384", "DNS:p384.test");
+    lab_chain(&lab, "ed25519", "ed25519", "DNS:ed25519.test");
+    lab_chain(&lab, "rsa", "rsa2048", "DNS:rsa.test");
+    return wc_InitRng(&rng);
+}
+
+static int remove_files(void **state)
+{
+    (void)state;
+    wc_FreeRng(&rng);
+    lab_close(&lab);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    keyring_free(ring);
+    ring = NULL;
+    lab_forget_sections(&lab);
+    return 0;
+}
+
+static bool load(struct report *report)
+{
+    struct bundle *chains = lab_chains(&lab);
+    struct bundle *keys = lab_keys(&lab);
+    ring = keyring_load(&lab.config, chains, keys, &rng, report);
+    bundle_close(chains);
+    bundle_close(keys);
+    return ring != NULL;
+}
+
+static const struct private_key *find(const char *name)
+{
+    char file[64];
+    size_t size = 0;
+    uint8_t hash[SPKI_HASH_BYTES];
+    struct error error = {.text = ""};
+    (void)snprintf(file, sizeof file, "%s.pem", name);
+    char *pem = lab_read(&lab, file, &size);
+    assert_true(
+        certcheck_leaf_hash((struct blob){(const uint8_t *)pem, size}, hash, &error));
+    free(pem);
+    return keyring_find(ring, hash);
+}
+
+static void keys_are_found_by_their_public_half(void **state)
+{
+    (void)state;
+    struct report report = {0};
+    lab_section(&lab, "p256");
+    lab_section(&lab, "p384");
+    lab_section(&lab, "ed25519");
+    lab_section(&lab, "rsa");
+    assert_true(load(&report));
+    assert_int_equal(keyring_count(ring), 4);
+    assert_int_equal(find("p256")->type, KEY_ECDSA_P256);
+    assert_int_equal(find("p384")->type, KEY_ECDSA_P384);
+    assert_int_equal(find("ed25519")->type, KEY_ED25519);
+    assert_int_equal(find("rsa")->type, KEY_RSA);
+    report_close(&report);
+}
+
+static void key_that_was_not_loaded_is_not_found(void **state)
+{
+    (void)state;
+    struct report report = {0};
+    lab_section(&lab, "p256");
+    assert_true(load(&report));
+    assert_null(find("p384"));
+    report_close(&report);
+}
+
+static void key_of_another_certificate_is_an_error(void **state)
+{
+    (void)state;
+    struct report report = {0};
+    lab_run(&lab, "cp p256.pem mixed.pem && cp p384.key mixed.key");
+    lab_section(&lab, "mixed");
+    assert_false(load(&report));
+    assert_int_equal(report.count, 1);
+    char text[512];
+    (void)snprintf(
+        text, sizeof text,
+        "proxy.ini:12: certificate \"mixed\": the key in \"%s/mixed.key\" does "
+        "not belong to the certificate in \"%s/mixed.pem\"",
+        lab.directory, lab.directory);
+    assert_string_equal(report.entries[0].text, text);
+    report_close(&report);
+}
+
+static void check_key_error(const char *name, const char *text)
+{
+    struct report report = {0};
+    lab_section(&lab, name);
+    assert_false(load(&report));
+    if (!lab_reported(&report, REPORT_ERROR, text))
+        fail_msg("no error holds \"%s\", but: %s", text, report.entries[0].text);
+    report_close(&report);
+}
+
+static void encrypted_key_is_an_error(void **state)
+{
+    (void)state;
+    lab_run(&lab, "cp p256.pem locked.pem && openssl pkcs8 -topk8 -in p256.key "
+                  "-passout pass:x -out locked.key");
+    check_key_error("locked", "it is encrypted, which is not supported yet");
+}
+
+static void traditionally_encrypted_key_is_an_error(void **state)
+{
+    (void)state;
+    lab_run(&lab, "cp p256.pem locked2.pem && openssl ec -in p256.key -aes128 "
+                  "-passout pass:x -out locked2.key");
+    check_key_error("locked2", "it is encrypted, which is not supported yet");
+}
+
+static void file_without_key_is_an_error(void **state)
+{
+    (void)state;
+    lab_run(&lab, "cp p256.pem nokey.pem && cp p256.pem nokey.key");
+    check_key_error("nokey", "there is no private key in it");
+}
+
+static void damaged_key_is_an_error(void **state)
+{
+    (void)state;
+    lab_run(&lab,
+            "cp p256.pem hurt.pem && sed '2s/^......../AAAAAAAA/' p256.key > hurt.key");
+    check_key_error("hurt", "cannot use the key in");
+}
+
+static void traditional_key_forms_are_read(void **state)
+{
+    (void)state;
+    struct report report = {0};
+    lab_run(&lab,
+            "cp p256.pem sec1.pem && openssl ecparam -name prime256v1 > sec1.key && "
+            "openssl ec -in p256.key >> sec1.key");
+    lab_run(&lab, "cp rsa.pem pkcs1.pem && openssl rsa -traditional -in rsa.key -out "
+                  "pkcs1.key && grep -q 'BEGIN RSA' pkcs1.key");
+    lab_section(&lab, "sec1");
+    lab_section(&lab, "pkcs1");
+    assert_true(load(&report));
+    report_close(&report);
+}
+
+static void every_wrong_key_is_reported(void **state)
+{
+    (void)state;
+    struct report report = {0};
+    lab_run(&lab, "cp p256.pem w1.pem && cp p384.key w1.key && cp p384.pem w2.pem && "
+                  "cp p256.key w2.key");
+    lab_section(&lab, "w1");
+    lab_section(&lab, "p256");
+    lab_section(&lab, "w2");
+    assert_false(load(&report));
+    assert_int_equal(report.errors, 2);
+    report_close(&report);
+}
+
+#define TEST(name) cmocka_unit_test_teardown(name, stop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(keys_are_found_by_their_public_half),
+        TEST(key_that_was_not_loaded_is_not_found),
+        TEST(key_of_another_certificate_is_an_error),
+        TEST(encrypted_key_is_an_error),
+        TEST(traditionally_encrypted_key_is_an_error),
+        TEST(file_without_key_is_an_error),
+        TEST(damaged_key_is_an_error),
+        TEST(traditional_key_forms_are_read),
+        TEST(every_wrong_key_is_reported),
+    };
+    return cmocka_run_group_tests(tests, make_files, remove_files);
+}
