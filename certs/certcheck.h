@@ -27,10 +27,9 @@ struct leaf_facts {
 /* Checks the chain of `section` in `pem` and fills `facts` (zeroed by the caller).
  * Reports as errors: no certificate, unparsable, key type or size not served, wrong order
  * (a certificate that does not certify the one before it), a private key: workers map the
- * chain, and must never have one.  As warnings: expired or not
- * yet valid (an old certificate serves more people than none), less than a fifth of the
- * lifetime left, no names, not meant for servers, no intermediate.  Returns whether
- * `facts` is usable. */
+ * chain, and must never have one.  As warnings: expired or not yet valid (an old
+ * certificate serves more people than none), less than a fifth of the lifetime left, no
+ * names, not meant for servers, no intermediate.  Returns whether `facts` is usable. */
 bool certcheck_chain(const struct config *config,
                      const struct config_certificate *section, struct blob pem,
                      struct leaf_facts *facts, struct report *report);

@@ -29,8 +29,8 @@ struct sign_job;
 
 /* Makes the job for one TLS connection and ties it to `ssl`.  `on_signed(argument)` is
  * called from the event loop, never from within a call made by the owner, when the
- * handshake should be tried again (also when signing failed).  `certificate` is borrowed.
- */
+ * handshake should be tried again (also when signing failed).  It may free this job and
+ * others, but not the client.  `certificate` is borrowed. */
 struct sign_job *sign_job_new(struct keyholder_client *client, WOLFSSL *ssl,
                               const struct certificate *certificate,
                               void (*on_signed)(void *argument),

@@ -315,6 +315,9 @@ static enum io stream_read_tls(struct stream *stream, size_t *length)
     } else if (stream->fin_received) {
         stream->read_ended = true;
         stream->truncated = true;
+    } else if (pushed == IO_OK && *length == 0) {
+        /* Part of a record, or nothing for the application. */
+        return IO_AGAIN;
     }
     return pushed;
 }
@@ -337,7 +340,11 @@ static enum io stream_push(struct stream *stream)
     size_t length = scratch->out_length;
 
     scratch->out_length = 0;
-    return length == 0 ? IO_OK : stream_send(stream, scratch->cipher_out, length);
+    /* Nothing may follow a close_notify, not even the answer to a KeyUpdate (RFC 8446
+     * section 6.1). */
+    if (length == 0 || stream->write_ended)
+        return IO_OK;
+    return stream_send(stream, scratch->cipher_out, length);
 }
 
 /* IO_OK means taken: sent or kept. */

@@ -15,8 +15,14 @@ keys           := config/config config/check config/keys config/keys_read config
 certcheck      := certs/certcheck certs/pem config/bundle proxy/error tests/unit/certs_lab
 keyholder_msg  := certs/keyholder_msg
 keyholder      := certs/keyholder certs/keyring certs/private_key certs/vault certs/keyholder_msg certs/certcheck certs/pem config/bundle proxy/error proxy/log tests/unit/certs_lab
-keyholder_client := certs/keyholder_client certs/certstore certs/tls_policy certs/keyholder certs/keyring certs/private_key certs/vault certs/keyholder_msg certs/certcheck certs/pem config/bundle proxy/error proxy/log tests/unit/certs_lab tests/unit/tls_pair
+keyholder_client := certs/keyholder_client certs/certstore certs/tls_policy certs/keyholder certs/keyring certs/private_key certs/vault certs/keyholder_msg certs/certcheck certs/pem config/bundle proxy/error proxy/log tests/unit/certs_lab tests/unit/tls_pair tests/unit/sign_lab
+signing        := certs/keyholder_client certs/certstore certs/tls_policy certs/keyholder certs/keyring certs/private_key certs/vault certs/keyholder_msg certs/certcheck certs/pem config/bundle proxy/error proxy/log tests/unit/certs_lab tests/unit/tls_pair tests/unit/sign_lab
 certstore      := certs/certstore certs/certcheck certs/pem certs/tls_policy certs/keyholder_client certs/keyholder_msg config/bundle proxy/error proxy/log tests/unit/certs_lab
 tls_policy     := certs/tls_policy certs/keyholder_client certs/keyholder_msg config/bundle proxy/error proxy/log tests/unit/certs_lab tests/unit/tls_pair
 devcert        := certs/devcert certs/devcert_make certs/certcheck certs/pem certs/private_key certs/vault config/bundle proxy/error proxy/log tests/unit/certs_lab
 keyring        := certs/keyring certs/private_key certs/vault certs/certcheck certs/pem config/bundle proxy/error proxy/log tests/unit/certs_lab
+
+stream_lab     := proxy/stream certs/tls_policy config/bundle proxy/error tests/unit/stream_pair tests/unit/tls_client tests/unit/net_pair tests/unit/certs_lab
+stream         := $(stream_lab)
+stream_output  := $(stream_lab)
+stream_mix     := $(stream_lab)

@@ -15,7 +15,7 @@
 void net_pair_unix(int fds[2]);
 void net_pair_tcp(int fds[2]);
 
-/* As little room in both of the kernel's buffers as it allows. */
+/* As little room for sending as the kernel allows. */
 void net_pair_shrink(const int fds[2]);
 
 /* A socket listening on a free port of 127.0.0.1. */

@@ -58,7 +58,7 @@ class Backend:
         self.refuse()
         with self._lock:
             for connection in self._open:
-                reset_quietly(connection)
+                _wake(connection)
         for thread in self._threads:
             thread.join(SOCKET_SECONDS)
         assert not any(thread.is_alive() for thread in self._threads), "a backend hangs"
@@ -130,8 +130,8 @@ def _listen(address, backlog):
     return sock
 
 
-def reset_quietly(connection):
-    """Resets a connection that another thread may be blocked on: shutdown wakes it."""
+def _wake(connection):
+    """Ends a connection that another thread may be blocked on."""
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 

@@ -60,15 +60,18 @@ class Hello:
             found.append((41, _vector(2, identity) + _vector(2, _vector(1, bytes(32)))))
         return found
 
-    def message(self):
+    def body(self):
         extensions = b"".join(_words((kind,)) + _vector(2, data)
                               for kind, data in self.extensions())
-        body = (_words((self.legacy_version,)) + os.urandom(32) + _vector(1, os.urandom(32))
+        return (_words((self.legacy_version,)) + os.urandom(32) + _vector(1, os.urandom(32))
                 + _vector(2, _words(self.suites)) + b"\1\0" + _vector(2, extensions))
-        return b"\1" + _vector(3, body)
 
     def record(self):
-        return record(self.message())
+        return record(handshake(1, self.body()))
+
+
+def handshake(kind, body):
+    return bytes([kind]) + _vector(3, body)
 
 
 def record(payload, kind=22, version=TLS10):

@@ -13,6 +13,8 @@ _LINE = re.compile(
 )
 _FIELD = re.compile(r' ([a-z][a-z0-9_]*)=("(?:[^"\\]|\\.)*"|[^\s"]\S*)')
 
+_SHOWN = 30
+
 
 @dataclass
 class Line:
@@ -110,7 +112,11 @@ class LineReader:
             return self._changed.wait_for(lambda: self.at_end, seconds * PATIENCE)
 
     def text(self, after=0):
-        return "\n".join(line.raw for line in self.lines[after:])
+        """The log for people: a long one without its middle."""
+        raw = [line.raw for line in self.lines[after:]]
+        if len(raw) > 2 * _SHOWN:
+            raw[_SHOWN:-_SHOWN] = [f"... {len(raw) - 2 * _SHOWN} lines ..."]
+        return "\n".join(raw)
 
 
 def _has(line, fields):

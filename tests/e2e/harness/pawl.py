@@ -32,7 +32,6 @@ class Pawl:
         self.folder = Path(folder)
         self.listen = list(listen)  # addresses that must be closed when it has ended
         self.probe = None  # called with a fresh TlsClient before the end
-        self.backend_is_expected = False
         self._arguments = [str(argument) for argument in arguments]
         self._environment = {**os.environ, **(environment or {})}
         self._clients = []
