@@ -165,7 +165,8 @@ static bool capture_file(struct capture *capture, struct bundle_builder *builder
     bool is_key = path == certificate->key;
     struct error error;
 
-    if (bundle_add_file(builder, path, is_key ? CONFIG_KEY_MAX : CONFIG_CHAIN_MAX, &error))
+    if (bundle_add_file(builder, path, is_key ? CONFIG_KEY_MAX : CONFIG_CHAIN_MAX,
+                        &error))
         return true;
     report_add(capture->report, REPORT_ERROR, capture->config->file,
                is_key ? certificate->key_line : certificate->chain_line,

@@ -12,7 +12,6 @@ from harness.http import HttpClient
 from harness.load import Load
 from harness.ports import free_address, split_address
 from harness.tls import Truncated
-from harness.wait import wait_until
 
 
 def name_of_backend(proxy):
@@ -133,10 +132,10 @@ def test_a_backend_that_does_not_accept_is_given_up(pawl, serve):
                  limits={"connect_timeout": "500ms"})
     proxy.expect_log("reason=backend_(timeout|unreachable)")
     client = proxy.connect()
+    started = time.monotonic()
     assert client.recv() == b""
-    line = proxy.session_line(client)
-    assert backend.address in line["detail"]
-    assert 400 <= int(line["duration_ms"]) < 5000
+    assert 0.4 < time.monotonic() - started < 5
+    assert backend.address in proxy.session_line(client)["detail"]
     for sock in (full, *waiting):
         sock.close()
 
@@ -164,14 +163,12 @@ def test_a_backend_that_resets_at_once_is_no_clean_end(pawl, serve):
     assert proxy.session_line(client)["reason"] == "backend_reset"
 
 
-def test_restarting_the_backend_under_load_fails_no_request(pawl, serve):
-    """The backend ends kept connections between two requests only, as servers do."""
-    backend = serve(http)
+def test_restarting_the_backend_under_load_fails_no_request(pawl, serve, folder):
+    backend = serve(http, f"unix:{folder}/app.sock")
     proxy = pawl(backend, workers=2, backend_keys={"wait": "10s"})
     with Load(proxy.listen[0], kept=0, fresh=6) as load:
         for _ in range(3):
-            backend.refuse()
-            backend.wait_idle()
+            backend.retire()
             time.sleep(0.1)  # how long the restart of this backend takes
             backend.start()
             load.wait_progress()
@@ -295,8 +292,8 @@ def test_a_backend_that_ended_does_not_keep_the_session_for_ever(pawl, serve):
                                   "linger_timeout": "500ms"})
     client = proxy.connect()
     assert len(client.recv_all()) == 10
-    wait_until(lambda: backend.notes, "the end of the session")
-    assert proxy.session_line(client)["reason"] == "half_close_timeout"
+    line = proxy.session_line(client.local_address())
+    assert line["reason"] == "half_close_timeout"
 
 
 def test_a_client_that_does_not_take_the_end_is_cut(pawl, serve):
@@ -305,4 +302,4 @@ def test_a_client_that_does_not_take_the_end_is_cut(pawl, serve):
     client.send(b"x")
     assert client.recv_exactly(2) == b"ok"
     # Neither reads nor closes from here on.
-    assert int(proxy.session_line(client)["duration_ms"]) < 5000
+    assert int(proxy.session_line(client.local_address())["duration_ms"]) < 5000

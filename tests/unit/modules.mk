@@ -26,3 +26,4 @@ stream_lab     := proxy/stream certs/tls_policy config/bundle proxy/error tests/
 stream         := $(stream_lab)
 stream_output  := $(stream_lab)
 stream_mix     := $(stream_lab)
+relay          := proxy/relay proxy/stream tests/unit/net_pair

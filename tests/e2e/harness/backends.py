@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import select
 import socket
 import struct
 import termios
@@ -76,9 +77,13 @@ class Backend:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.address[5:])
 
-    @property
-    def open_count(self):
-        return len(self._open)
+    def retire(self):
+        """A unix socket's gentle end: nobody finds it, who found it is served."""
+        os.unlink(self.address[5:])
+        wait_until(lambda: not select.select([self._listener], [], [], 0.05)[0],
+                   "the backend's queue to be empty")
+        self.wait_idle()
+        self.refuse()
 
     def wait_connections(self, count):
         wait_until(lambda: self.accepted >= count, f"{count} connections at the backend")

@@ -115,8 +115,15 @@ class Pawl:
         return client
 
     def session_line(self, client, **fields):
-        """The log line of the end of a client's session, or of its failed handshake."""
-        name = client if isinstance(client, str) else client.local_address()
+        """The log line of the end of a session or failed handshake.
+
+        A client is hung up first; its address as text leaves it alone.
+        """
+        if isinstance(client, TlsClient):
+            name = client.local_address()
+            client.close()
+        else:
+            name = client
         return self.log.wait_for(r"session closed|handshake failed", client=name, **fields)
 
     # --- Signals.

@@ -22,6 +22,7 @@ class Truncated(Exception):
 def client_context(ca=None, version=None, ciphers=None, alpn=None):
     """A verifying context; `version` pins one TLS version."""
     context = ssl.create_default_context(cafile=ca)
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # Python would hide truncation
     if ca is None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
