@@ -13,6 +13,7 @@
 
 enum { STOP_PATIENCE_S = 5 };
 
+static bool master_check_library(struct error *error);
 static bool master_open(struct master *master, struct error *error);
 static void master_close(struct master *master);
 static void master_raise_descriptor_limit(void);
@@ -31,7 +32,7 @@ int master_run(const struct master_options *options)
     struct error error;
 
     log_open("master", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
-    if (!master_open(&master, &error)) {
+    if (!master_check_library(&error) || !master_open(&master, &error)) {
         log_error("%s", error.text);
         master_close(&master);
         return 1;
@@ -76,6 +77,24 @@ void master_drain(struct master *master)
                             STOP_PATIENCE_S);
     if (fleet_running(master, &worker_role) == 0)
         master_stop(master, 0);
+}
+
+/* A library that can do more than Pawl allows is not served with. */
+static bool master_check_library(struct error *error)
+{
+    struct report report = {0};
+
+    tls_policy_self_check(NULL, &report);
+    for (size_t i = 0; i < report.count; i++) {
+        if (report.entries[i].level == REPORT_ERROR)
+            log_error("%s", report.entries[i].text);
+        else
+            log_warning("%s", report.entries[i].text);
+    }
+    bool fit = report.errors == 0;
+    report_close(&report);
+    return fit || error_set(error, "the TLS library is not fit for Pawl; build it with "
+                                   "deps/wolfssl.sh");
 }
 
 static bool master_open(struct master *master, struct error *error)

@@ -27,3 +27,4 @@ stream         := $(stream_lab)
 stream_output  := $(stream_lab)
 stream_mix     := $(stream_lab)
 relay          := proxy/relay proxy/stream tests/unit/net_pair
+backend        := proxy/backend proxy/stream proxy/proxy_protocol proxy/error tests/unit/net_pair

@@ -116,9 +116,14 @@ def _receive(sock, size):
 
 
 def _share(group):
+    """Bytes that look like a public key of the group; only X25519 takes any."""
     sizes = {X25519: 32, P256: 65, P384: 97, X25519MLKEM768: 1216}
-    key = os.urandom(sizes.get(group, 32))
-    return b"\4" + key[1:] if group in (P256, P384) else key
+    key = bytearray(os.urandom(sizes.get(group, 32)))
+    if group in (P256, P384):
+        key[0] = 4
+    else:
+        key[-1] &= 0x7F
+    return bytes(key)
 
 
 def _words(values):

@@ -85,8 +85,10 @@ class TlsClient:
             return self._run(self.tls.read, size)
         except ssl.SSLZeroReturnError:
             return b""
-        except ssl.SSLEOFError as error:
-            raise Truncated from error
+        except ssl.SSLError as error:
+            if error.reason == "UNEXPECTED_EOF_WHILE_READING":
+                raise Truncated from error
+            raise
 
     def recv_exactly(self, size):
         parts = bytearray()
