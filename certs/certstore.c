@@ -1,5 +1,6 @@
 #include "certs/certstore.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,13 +22,17 @@ struct certstore {
     struct entry *entries; /* owned */
     size_t entry_count;
     size_t default_index;
+    struct ticket_keys *tickets; /* borrowed; NULL: none are issued */
 };
 
 static bool add_certificate(struct certstore *store, const struct config *config,
                             const struct config_certificate *section,
                             const struct bundle *bundle, struct report *report);
-static bool build_context(struct certificate *certificate, const struct leaf_facts *facts,
-                          struct error *error);
+static bool build_context(struct certificate *certificate, const struct config_tls *tls,
+                          const struct leaf_facts *facts, struct error *error);
+static bool attach_tickets(struct certstore *store, const struct config_tls *tls,
+                           struct certificate *certificate,
+                           const struct leaf_facts *facts, struct error *error);
 static void choose_default(struct certstore *store, const struct config *config);
 static bool build_index(struct certstore *store, const struct config *config,
                         struct report *report);
@@ -42,7 +47,7 @@ static const struct certificate *find_default(const struct certstore *store,
 static void certificate_close(struct certificate *certificate);
 
 struct certstore *certstore_new(const struct config *config, const struct bundle *bundle,
-                                struct report *report)
+                                struct ticket_keys *tickets, struct report *report)
 {
     struct certstore *store = calloc(1, sizeof *store);
     if (!store)
@@ -53,6 +58,7 @@ struct certstore *certstore_new(const struct config *config, const struct bundle
         certstore_free(store);
         return NULL;
     }
+    store->tickets = config->tls.tickets ? tickets : NULL;
     for (size_t i = 0; i < config->certificate_count; i++) {
         if (!add_certificate(store, config, &config->certificates[i], bundle, report)) {
             certstore_free(store);
@@ -120,7 +126,8 @@ static bool add_certificate(struct certstore *store, const struct config *config
     struct error error = {.text = ""};
     struct certificate *certificate = &store->certificates[store->count];
     bool ok = certcheck_chain(config, section, pem, &facts, report);
-    if (ok && !build_context(certificate, &facts, &error)) {
+    if (ok && (!build_context(certificate, &config->tls, &facts, &error) ||
+               !attach_tickets(store, &config->tls, certificate, &facts, &error))) {
         certcheck_report(report, REPORT_ERROR, config, section, section->chain_line,
                          "cannot use \"%s\": %s", section->chain, error.text);
         ok = false;
@@ -142,14 +149,14 @@ static bool add_certificate(struct certstore *store, const struct config *config
 
 /* The context gets the public key where the library wants a private one: it reads from it
  * only what kind of signature to ask the callbacks for. */
-static bool build_context(struct certificate *certificate, const struct leaf_facts *facts,
-                          struct error *error)
+static bool build_context(struct certificate *certificate, const struct config_tls *tls,
+                          const struct leaf_facts *facts, struct error *error)
 {
     WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfSSLv23_server_method());
     if (!context)
         return error_set(error, "no memory for a TLS context");
     keyholder_client_attach(context);
-    bool ok = tls_policy_apply(context, error);
+    bool ok = tls_policy_apply(context, tls, error);
     if (ok && wolfSSL_CTX_use_certificate_chain_buffer_format(
                   context, facts->chain, (long)facts->chain_size,
                   WOLFSSL_FILETYPE_ASN1) != WOLFSSL_SUCCESS)
@@ -166,6 +173,20 @@ static bool build_context(struct certificate *certificate, const struct leaf_fac
     else
         wolfSSL_CTX_free(context);
     return ok;
+}
+
+/* A ticket resumes only with the key pair it was issued under. */
+static bool attach_tickets(struct certstore *store, const struct config_tls *tls,
+                           struct certificate *certificate,
+                           const struct leaf_facts *facts, struct error *error)
+{
+    static_assert((int)TICKET_BINDING_BYTES == (int)SPKI_HASH_BYTES, "one is the other");
+    if (!store->tickets)
+        return true;
+    certificate->tickets.keys = store->tickets;
+    memcpy(certificate->tickets.binding, facts->spki_hash, TICKET_BINDING_BYTES);
+    return ticket_keys_attach(certificate->context, &certificate->tickets, tls->window_ms,
+                              error);
 }
 
 static void choose_default(struct certstore *store, const struct config *config)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "certs/ticket_keys.h"
 #include "certs/tls_policy.h"
 #include "config/bundle.h"
 #include "config/config.h"
@@ -17,8 +18,9 @@
 enum { SPKI_HASH_BYTES = 32 };
 
 struct certificate {
-    const char *name;     /* of its section; borrowed from the config */
-    WOLFSSL_CTX *context; /* owned */
+    const char *name;              /* of its section; borrowed from the config */
+    WOLFSSL_CTX *context;          /* owned */
+    struct ticket_context tickets; /* what the context's tickets are bound to */
     enum key_type key_type;
     uint8_t spki_hash[SPKI_HASH_BYTES]; /* SHA-256 of its SubjectPublicKeyInfo */
     time_t not_after;
@@ -31,8 +33,11 @@ struct certstore;
 /* Reads every certificate of `config` out of `bundle`, checks it (certcheck.h) and builds
  * its context.  All problems go to `report`; the result serves only if it gained no
  * error. `config` and `bundle` are needed only during the call, apart from the section
- * names, which are borrowed.  NULL without memory. */
+ * names, which are borrowed.  `tickets` (borrowed, must
+ * outlive the store) are the keys of session tickets; NULL: none are issued.  NULL
+ * without memory. */
 struct certstore *certstore_new(const struct config *config, const struct bundle *bundle,
+                                struct ticket_keys *tickets,
                                 struct report *report) MUST_CHECK;
 
 /* The certificate for a client: exact name, then one-label wildcard, then the default; of

@@ -4,17 +4,42 @@
 
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
-/* In the server's order.  The draft ChaCha20 suites that the library also holds are left
- * out by not being named. */
-static const char *const suites[] = {
-    "TLS13-AES128-GCM-SHA256",        "TLS13-AES256-GCM-SHA384",
-    "TLS13-CHACHA20-POLY1305-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-GCM-SHA256",    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-GCM-SHA384",    "ECDHE-ECDSA-CHACHA20-POLY1305",
-    "ECDHE-RSA-CHACHA20-POLY1305",
+/* The library's names for the suites of each cipher: TLS 1.3, and TLS 1.2 with an ECDSA
+ * and with an RSA certificate.  The draft ChaCha20 suites that the library also holds are
+ * left out by not being named. */
+enum {
+    SUITE_FORMS = 3,
+    SUITE_COUNT = SUITE_FORMS * CIPHER_COUNT,
+    SUITES_TEXT_MAX = 1024
 };
 
-enum { SUITE_COUNT = sizeof suites / sizeof suites[0], SUITES_TEXT_MAX = 1024 };
+static const char *const suites[CIPHER_COUNT][SUITE_FORMS] = {
+    [CIPHER_AES_128_GCM] = {"TLS13-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256",
+                            "ECDHE-RSA-AES128-GCM-SHA256"},
+    [CIPHER_AES_256_GCM] = {"TLS13-AES256-GCM-SHA384", "ECDHE-ECDSA-AES256-GCM-SHA384",
+                            "ECDHE-RSA-AES256-GCM-SHA384"},
+    [CIPHER_CHACHA20_POLY1305] = {"TLS13-CHACHA20-POLY1305-SHA256",
+                                  "ECDHE-ECDSA-CHACHA20-POLY1305",
+                                  "ECDHE-RSA-CHACHA20-POLY1305"},
+};
+
+/* The library's number and name of each group. */
+static const struct {
+    int number;
+    const char *name;
+} groups[GROUP_COUNT] = {
+    [GROUP_X25519MLKEM768] = {WOLFSSL_X25519MLKEM768, "X25519MLKEM768"},
+    [GROUP_X25519] = {WOLFSSL_ECC_X25519, "X25519"},
+    [GROUP_SECP256R1] = {WOLFSSL_ECC_SECP256R1, "SECP256R1"},
+};
+
+/* Everything Pawl speaks. */
+static const struct config_tls widest = {
+    .min_version = TLS_1_2,
+    .suites = {{CIPHER_AES_128_GCM, CIPHER_AES_256_GCM, CIPHER_CHACHA20_POLY1305},
+               CIPHER_COUNT},
+    .groups = {{GROUP_X25519MLKEM768, GROUP_X25519, GROUP_SECP256R1}, GROUP_COUNT},
+};
 
 /* Whether a macro of the library's configuration is defined: an undefined one expands to
  * its own name. */
@@ -95,9 +120,12 @@ static bool cpu_has_aes(void)
 }
 #endif
 
-static bool apply_suites(WOLFSSL_CTX *context, struct error *error);
-static bool apply_groups(WOLFSSL_CTX *context, struct error *error);
-static bool apply_resumption(WOLFSSL_CTX *context, struct error *error);
+static bool apply_suites(WOLFSSL_CTX *context, const struct config_tls *tls,
+                         struct error *error);
+static bool apply_groups(WOLFSSL_CTX *context, const struct config_tls *tls,
+                         struct error *error);
+static bool apply_resumption(WOLFSSL_CTX *context, const struct config_tls *tls,
+                             struct error *error);
 static bool is_built(const struct build_fact *fact);
 static void say(FILE *out, struct report *report, bool holds, enum report_level level,
                 const char *claim, const char *evidence);
@@ -105,12 +133,29 @@ static void check_version(FILE *out, struct report *report);
 static void check_suites(FILE *out, struct report *report);
 static void check_policy(FILE *out, struct report *report);
 
-bool tls_policy_apply(WOLFSSL_CTX *context, struct error *error)
+bool tls_policy_apply(WOLFSSL_CTX *context, const struct config_tls *tls,
+                      struct error *error)
 {
-    if (wolfSSL_CTX_SetMinVersion(context, WOLFSSL_TLSV1_2) != WOLFSSL_SUCCESS)
-        return error_set(error, "cannot require TLS 1.2 or later");
-    return apply_suites(context, error) && apply_groups(context, error) &&
-           apply_resumption(context, error);
+    const int version = tls->min_version == TLS_1_3 ? WOLFSSL_TLSV1_3 : WOLFSSL_TLSV1_2;
+
+    if (wolfSSL_CTX_SetMinVersion(context, version) != WOLFSSL_SUCCESS)
+        return error_set(error, "cannot set the least version of TLS");
+    return apply_suites(context, tls, error) && apply_groups(context, tls, error) &&
+           apply_resumption(context, tls, error);
+}
+
+bool tls_policy_holds(WOLFSSL *ssl, const struct config_tls *tls, struct error *error)
+{
+    const char *group = wolfSSL_get_curve_name(ssl);
+
+    if (tls->min_version == TLS_1_3 && wolfSSL_version(ssl) != TLS1_3_VERSION)
+        return error_set(error, "TLS 1.2 was negotiated, which min_version excludes");
+    for (size_t i = 0; group && i < tls->groups.count; i++) {
+        if (strcmp(group, groups[tls->groups.items[i]].name) == 0)
+            return true;
+    }
+    return error_set(error, "group %s was negotiated, which groups excludes",
+                     group ? group : "(none)");
 }
 
 void tls_policy_self_check(FILE *out, struct report *report)
@@ -135,36 +180,43 @@ void tls_policy_self_check(FILE *out, struct report *report)
     check_policy(out, report);
 }
 
-static bool apply_suites(WOLFSSL_CTX *context, struct error *error)
+static bool apply_suites(WOLFSSL_CTX *context, const struct config_tls *tls,
+                         struct error *error)
 {
     char list[SUITES_TEXT_MAX];
     size_t length = 0;
-    for (size_t i = 0; i < SUITE_COUNT; i++) {
-        const int written = snprintf(list + length, sizeof list - length, "%s%s",
-                                     i > 0 ? ":" : "", suites[i]);
-        length += (size_t)written;
-        if (length >= sizeof list)
-            return error_set(error, "the list of cipher suites is too long");
+    for (size_t form = 0; form < SUITE_FORMS; form++) {
+        for (size_t i = 0; i < tls->suites.count; i++) {
+            const int written =
+                snprintf(list + length, sizeof list - length, "%s%s",
+                         length > 0 ? ":" : "", suites[tls->suites.items[i]][form]);
+            length += (size_t)written;
+            if (length >= sizeof list)
+                return error_set(error, "the list of cipher suites is too long");
+        }
     }
     if (wolfSSL_CTX_set_cipher_list(context, list) != WOLFSSL_SUCCESS)
         return error_set(error, "cannot set the cipher suites %s", list);
     return true;
 }
 
-static bool apply_groups(WOLFSSL_CTX *context, struct error *error)
+static bool apply_groups(WOLFSSL_CTX *context, const struct config_tls *tls,
+                         struct error *error)
 {
-    int groups[] = {WOLFSSL_X25519MLKEM768, WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1};
-    const int count = sizeof groups / sizeof groups[0];
-    if (wolfSSL_CTX_set_groups(context, groups, count) != WOLFSSL_SUCCESS)
-        return error_set(error, "cannot set the groups X25519MLKEM768, X25519, P-256");
+    int numbers[GROUP_COUNT];
+    for (size_t i = 0; i < tls->groups.count; i++)
+        numbers[i] = groups[tls->groups.items[i]].number;
+    if (wolfSSL_CTX_set_groups(context, numbers, (int)tls->groups.count) !=
+        WOLFSSL_SUCCESS)
+        return error_set(error, "cannot set the groups");
     return true;
 }
 
 /* Every resumption mixes in a fresh key share.  TLS 1.2 cannot, so it never resumes:
- * neither from tickets nor from the session cache.  TLS 1.3 tickets need keys that all
- * workers share and that end with the window; where those exist, they replace
- * no_ticket_TLSv13 here. */
-static bool apply_resumption(WOLFSSL_CTX *context, struct error *error)
+ * neither from tickets nor from the session cache.  TLS 1.3 tickets get their keys by
+ * ticket_keys_attach. */
+static bool apply_resumption(WOLFSSL_CTX *context, const struct config_tls *tls,
+                             struct error *error)
 {
     if (wolfSSL_CTX_only_dhe_psk(context) != 0)
         return error_set(error, "cannot require a key share for resumption");
@@ -173,7 +225,7 @@ static bool apply_resumption(WOLFSSL_CTX *context, struct error *error)
     if (wolfSSL_CTX_set_session_cache_mode(context, WOLFSSL_SESS_CACHE_OFF) !=
         WOLFSSL_SUCCESS)
         return error_set(error, "cannot turn off the session cache");
-    if (wolfSSL_CTX_no_ticket_TLSv13(context) != 0)
+    if (!tls->tickets && wolfSSL_CTX_no_ticket_TLSv13(context) != 0)
         return error_set(error, "cannot turn off TLS 1.3 tickets");
     return true;
 }
@@ -204,7 +256,7 @@ static void check_version(FILE *out, struct report *report)
 static bool is_wanted(const char *name)
 {
     for (size_t i = 0; i < SUITE_COUNT; i++) {
-        if (strcmp(name, suites[i]) == 0)
+        if (strcmp(name, suites[i / SUITE_FORMS][i % SUITE_FORMS]) == 0)
             return true;
     }
     return false;
@@ -244,7 +296,7 @@ static void check_policy(FILE *out, struct report *report)
 {
     struct error error = {.text = "no memory"};
     WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfSSLv23_server_method());
-    const bool applied = context && tls_policy_apply(context, &error);
+    const bool applied = context && tls_policy_apply(context, &widest, &error);
     say(out, report, applied, REPORT_ERROR, "the policy can be applied",
         applied ? "tried" : error.text);
     wolfSSL_CTX_free(context);

@@ -12,13 +12,21 @@
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 
+#include "config/config.h"
 #include "proxy/error.h"
 
 /* The kinds of certificate key Pawl serves. */
 enum key_type { KEY_ECDSA_P256, KEY_ECDSA_P384, KEY_ED25519, KEY_RSA, KEY_TYPE_COUNT };
 
-/* Sets versions, suites, groups and resumption policy on a fresh server context. */
-bool tls_policy_apply(WOLFSSL_CTX *context, struct error *error) MUST_CHECK;
+/* Sets versions, suites, groups and resumption policy on a fresh server context, as
+ * narrow as `tls` says. */
+bool tls_policy_apply(WOLFSSL_CTX *context, const struct config_tls *tls,
+                      struct error *error) MUST_CHECK;
+
+/* Whether what a finished handshake has negotiated is within `tls`: the library chooses
+ * the TLS 1.2 group by its own lights, and policy is checked rather than hoped for. */
+bool tls_policy_holds(WOLFSSL *ssl, const struct config_tls *tls,
+                      struct error *error) MUST_CHECK;
 
 /* Proves properties of the linked library: its version, assembly in use, no CBC, PSK, old
  * TLS, renegotiation, default ticket callback, ...  Every missing one is reported as an

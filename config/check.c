@@ -39,6 +39,8 @@ static void check_listener_addresses(struct check *check);
 static void check_listener_address(struct check *check, void **tree,
                                    const struct listener_address *place);
 static void check_defaults(struct check *check);
+static void check_tls(struct check *check);
+static bool has_choice_in(const struct choice_list *list, unsigned first, unsigned last);
 static void check_plaintext(struct check *check, const struct config_backend *backend);
 static int name_compare(const void *a, const void *b);
 static int place_compare(const void *a, const void *b);
@@ -65,6 +67,7 @@ void check_config(struct config *config, struct report *report)
     for (size_t i = 0; i < config->listener_count; i++) {
         check_backend_reference(&check, &config->listeners[i]);
     }
+    check_tls(&check);
     check_listener_addresses(&check);
     check_defaults(&check);
     for (size_t i = 0; i < config->backend_count; i++) {
@@ -229,4 +232,41 @@ static int place_compare(const void *a, const void *b)
 static void keep(void *node)
 {
     (void)node;
+}
+
+/* What narrowing must leave, and the lifetimes that follow from each other. */
+static void check_tls(struct check *check)
+{
+    struct config_tls *tls = &check->config->tls;
+    const uint64_t least_window_ms = (uint64_t)5 * 60 * 1000;
+    if (tls->window_ms < least_window_ms && !tls->unsafe_short_window) {
+        CHECK_ERROR(check, tls->window_line,
+                    "window is under 5m, which leaves hardly a session to resume; tests "
+                    "allow it with unsafe_short_window = yes");
+    }
+    if (tls->min_version == TLS_1_2 &&
+        !has_choice_in(&tls->groups, GROUP_X25519, GROUP_SECP256R1)) {
+        CHECK_ERROR(check, tls->groups_line,
+                    "groups has none for TLS 1.2 (X25519, secp256r1); set min_version = "
+                    "1.3 with it");
+    }
+    if (tls->tls12_max_lifetime_ms == LIFETIME_WINDOW) {
+        tls->tls12_max_lifetime_ms = tls->window_ms;
+    } else if (tls->tls12_max_lifetime_ms > tls->window_ms &&
+               tls->min_version == TLS_1_2) {
+        report_add(check->report, REPORT_WARNING, check->config->file,
+                   tls->tls12_max_lifetime_line,
+                   "tls12_max_lifetime is longer than the window: the promise does not "
+                   "hold for the TLS 1.2 connections that last longer");
+    }
+}
+
+static bool has_choice_in(const struct choice_list *list, unsigned first, unsigned last)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items[i] >= first && list->items[i] <= last) {
+            return true;
+        }
+    }
+    return false;
 }

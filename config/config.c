@@ -136,6 +136,7 @@ static struct config *config_new(const char *file)
     }
     config->file = strdup(file);
     if (config->file == NULL || !keys_set_defaults(SECTION_PROXY, &config->proxy, NULL) ||
+        !keys_set_defaults(SECTION_TLS, &config->tls, NULL) ||
         !keys_set_defaults(SECTION_LIMITS, &config->limits, NULL) ||
         !keys_set_defaults(SECTION_LOG, &config->log, NULL)) {
         config_free(config);

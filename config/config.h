@@ -42,6 +42,46 @@ struct config_proxy {
     unsigned user_line;
 };
 
+/* What TLS may negotiate.  Configuration narrows and orders it, never widens. */
+enum tls_version { TLS_1_2, TLS_1_3 };
+
+/* The cipher of a suite.  Its key exchange is ECDHE always, and whether it signs with
+ * ECDSA or RSA follows from the certificate. */
+enum tls_cipher {
+    CIPHER_AES_128_GCM,
+    CIPHER_AES_256_GCM,
+    CIPHER_CHACHA20_POLY1305,
+    CIPHER_COUNT
+};
+
+enum tls_group { GROUP_X25519MLKEM768, GROUP_X25519, GROUP_SECP256R1, GROUP_COUNT };
+
+/* An ordered choice among the words of a key, without repetition. */
+enum { CHOICE_LIST_MAX = 16 };
+
+struct choice_list {
+    uint8_t items[CHOICE_LIST_MAX];
+    size_t count;
+};
+
+/* What tls12_max_lifetime can be besides milliseconds. */
+enum { LIFETIME_WINDOW = 0 };
+#define LIFETIME_UNLIMITED UINT64_MAX
+
+struct config_tls {
+    struct config_section section;
+    bool tickets;
+    uint64_t window_ms; /* the forward-secrecy window: see certs/ticket_keys.h */
+    unsigned window_line;
+    bool unsafe_short_window;       /* for tests: windows under five minutes */
+    uint64_t tls12_max_lifetime_ms; /* after config_read: never LIFETIME_WINDOW */
+    unsigned tls12_max_lifetime_line;
+    enum tls_version min_version;
+    struct choice_list suites; /* of enum tls_cipher, in the server's order */
+    struct choice_list groups; /* of enum tls_group */
+    unsigned groups_line;
+};
+
 struct config_listener {
     struct config_section section;
     struct address_list addresses;
@@ -92,6 +132,7 @@ struct config_log {
 struct config {
     char *file; /* as messages name it */
     struct config_proxy proxy;
+    struct config_tls tls;
     struct config_limits limits;
     struct config_log log;
     struct config_listener *listeners; /* owned arrays, in the order of the text */

@@ -10,20 +10,36 @@
 #define DAY    (24 * HOUR)
 
 /* A choice is stored through an unsigned, whatever enum it is of. */
+static_assert(sizeof(enum tls_version) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum send_proxy) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum log_level) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum log_format) == sizeof(unsigned), "enums are not unsigned");
 
 /* In the order of the enums they stand for. */
+static const char *const tls_version_words[] = {"1.2", "1.3", NULL};
+static const char *const tls_cipher_words[] = {"AES-128-GCM", "AES-256-GCM",
+                                               "CHACHA20-POLY1305", NULL};
+static const char *const tls_group_words[] = {"X25519MLKEM768", "X25519", "secp256r1",
+                                              NULL};
+static const char *const lifetime_words[] = {"window", "unlimited", NULL};
 static const char *const send_proxy_words[] = {"off", "v1", "v2", "v2-tls", NULL};
 static const char *const log_level_words[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_format_words[] = {"text", "json", NULL};
+
+static const char *refuse_version(const char *word);
+static const char *refuse_suite(const char *word);
+static const char *refuse_group(const char *word);
 
 const struct section_type keys_sections[SECTION_KINDS] = {
     [SECTION_PROXY] = {.word = "proxy",
                        .size = sizeof(struct config_proxy),
                        .offset = offsetof(struct config, proxy),
                        .help = "The process as a whole"},
+    [SECTION_TLS] = {.word = "tls",
+                     .size = sizeof(struct config_tls),
+                     .offset = offsetof(struct config, tls),
+                     .help = "What is negotiated, and for how long a secret may live; "
+                             "it can only be made stricter"},
     [SECTION_LISTENER] = {.word = "listener",
                           .sample = "web",
                           .required = true,
@@ -59,6 +75,7 @@ const struct section_type keys_sections[SECTION_KINDS] = {
 
 #define PROXY(member)                                                                    \
     .section = SECTION_PROXY, .offset = offsetof(struct config_proxy, member)
+#define TLS(member) .section = SECTION_TLS, .offset = offsetof(struct config_tls, member)
 #define LISTENER(member)                                                                 \
     .section = SECTION_LISTENER, .offset = offsetof(struct config_listener, member)
 #define CERTIFICATE(member)                                                              \
@@ -86,6 +103,61 @@ const struct key keys_table[] = {
      .standard = "nobody",
      .help = "The user that everything facing the network runs as; matters only when "
              "Pawl is started as root"},
+
+    {.name = "window",
+     TLS(window_ms),
+     LINE(tls, window_line),
+     .type = KEY_DURATION,
+     .min = SECOND,
+     .max = DAY,
+     .standard = "1h",
+     .help = "The forward-secrecy window: whatever is stolen from this machine opens no "
+             "traffic older than this; from 5m up"},
+    {.name = "tickets",
+     TLS(tickets),
+     .type = KEY_BOOL,
+     .standard = "on",
+     .help = "Whether TLS 1.3 clients may resume sessions, always with a fresh key "
+             "exchange and within the window"},
+    {.name = "tls12_max_lifetime",
+     TLS(tls12_max_lifetime_ms),
+     LINE(tls, tls12_max_lifetime_line),
+     .type = KEY_DURATION_OR_WORD,
+     .choices = lifetime_words,
+     .min = SECOND,
+     .max = 7 * DAY,
+     .standard = "window",
+     .help = "When a TLS 1.2 connection, whose keys cannot be renewed, is closed; longer "
+             "than the window breaks the promise for that connection"},
+    {.name = "min_version",
+     TLS(min_version),
+     .type = KEY_CHOICE,
+     .choices = tls_version_words,
+     .refusal = refuse_version,
+     .standard = "1.2",
+     .help = "The least version of TLS that is accepted"},
+    {.name = "suites",
+     TLS(suites),
+     .type = KEY_CHOICES,
+     .choices = tls_cipher_words,
+     .refusal = refuse_suite,
+     .standard = "AES-128-GCM, AES-256-GCM, CHACHA20-POLY1305",
+     .help = "Cipher suites by their cipher, the preferred first; each stands for the "
+             "TLS 1.3 suite and those of TLS 1.2 with ECDHE"},
+    {.name = "groups",
+     TLS(groups),
+     LINE(tls, groups_line),
+     .type = KEY_CHOICES,
+     .choices = tls_group_words,
+     .refusal = refuse_group,
+     .standard = "X25519MLKEM768, X25519, secp256r1",
+     .help = "Groups for the key exchange, the preferred first"},
+    {.name = "unsafe_short_window",
+     TLS(unsafe_short_window),
+     .type = KEY_BOOL,
+     .standard = "no",
+     .help = "Allows windows under 5m, for tests: keys then change so often that little "
+             "is resumed"},
 
     {.name = "address",
      LISTENER(addresses),
@@ -255,4 +327,62 @@ void keys_clear(enum section_kind kind, void *section)
             memset(place, 0, sizeof(string));
         }
     }
+}
+
+static const char *refuse_version(const char *word)
+{
+    static const char *const old[] = {"1.0",   "1.1",     "SSLv3",
+                                      "TLSv1", "TLSv1.0", "TLSv1.1"};
+    for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
+        if (strcasecmp(word, old[i]) == 0) {
+            return "it knows no authenticated encryption and is not compiled in";
+        }
+    }
+    return NULL;
+}
+
+static const char *refuse_suite(const char *word)
+{
+    static const struct {
+        const char *part;
+        const char *reason;
+    } reasons[] = {
+        {"NULL", "it encrypts nothing"},
+        {"anon", "it authenticates nobody"},
+        {"EXPORT", "it was weakened on purpose"},
+        {"PSK", "it rests on a secret of outsiders"},
+        {"CBC", "CBC mode is not authenticated encryption and is not compiled in"},
+        {"RC4", "RC4 is broken"},
+        {"DES", "DES is broken"},
+        {"DHE_RSA", "finite-field groups are slow and often weak; ECDHE does the same"},
+        {"DH_", "a static key exchange is not forward-secret"},
+        {"TLS_RSA_", "RSA key exchange is not forward-secret: who gets the certificate's "
+                     "key reads all recorded traffic"},
+        {"CCM", "CCM is not compiled in; GCM and ChaCha20 are faster and as strong"},
+    };
+    bool ephemeral = strstr(word, "ECDHE") != NULL;
+    if (strstr(word, "_GCM_") != NULL &&
+        (ephemeral || strncmp(word, "TLS_AES", 7) == 0)) {
+        return "suites are named by their cipher here: AES-128-GCM or AES-256-GCM";
+    }
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+        bool names_exchange = strncmp(reasons[i].part, "DH", 2) == 0;
+        if (strstr(word, reasons[i].part) != NULL && !(ephemeral && names_exchange)) {
+            return reasons[i].reason;
+        }
+    }
+    return NULL;
+}
+
+static const char *refuse_group(const char *word)
+{
+    if (strncasecmp(word, "ffdhe", 5) == 0) {
+        return "finite-field groups are slow; use X25519";
+    }
+    if (strcasecmp(word, "secp384r1") == 0 || strcasecmp(word, "secp521r1") == 0 ||
+        strncasecmp(word, "P-", 2) == 0) {
+        return "it costs a server several times X25519 and adds no security that the "
+               "others lack (P-256 is written secp256r1)";
+    }
+    return NULL;
 }

@@ -20,6 +20,7 @@ void keys_print(FILE *out, enum keys_style style);
 
 enum section_kind {
     SECTION_PROXY,
+    SECTION_TLS,
     SECTION_LISTENER,
     SECTION_CERTIFICATE,
     SECTION_BACKEND,
@@ -40,15 +41,17 @@ struct section_type {
 
 /* What a key's text becomes in its section's struct. */
 enum key_value_type {
-    KEY_BOOL,          /* bool */
-    KEY_COUNT,         /* uint64_t from min to max */
-    KEY_COUNT_OR_AUTO, /* the same; `auto` is 0 */
-    KEY_DURATION,      /* uint64_t milliseconds from min to max */
-    KEY_CHOICE,        /* an enum: the place of the word in choices */
-    KEY_NAME,          /* char *, owned: letters, digits, ".", "_" and "-" */
-    KEY_PATH,          /* char *, owned; made relative to the directory of the text */
-    KEY_LISTEN,        /* struct address_list to listen on */
-    KEY_CONNECT,       /* struct address_list to connect to */
+    KEY_BOOL,             /* bool */
+    KEY_COUNT,            /* uint64_t from min to max */
+    KEY_COUNT_OR_AUTO,    /* the same; `auto` is 0 */
+    KEY_DURATION,         /* uint64_t milliseconds from min to max */
+    KEY_DURATION_OR_WORD, /* the same; the words of choices are 0 and UINT64_MAX */
+    KEY_CHOICE,           /* an enum: the place of the word in choices */
+    KEY_CHOICES,          /* struct choice_list of such places */
+    KEY_NAME,             /* char *, owned: letters, digits, ".", "_" and "-" */
+    KEY_PATH,             /* char *, owned; made relative to the directory of the text */
+    KEY_LISTEN,           /* struct address_list to listen on */
+    KEY_CONNECT,          /* struct address_list to connect to */
 };
 
 struct key {
@@ -59,7 +62,9 @@ struct key {
     size_t line_offset; /* of an unsigned for the key's line there; 0: not kept */
     uint64_t min;
     uint64_t max;
-    const char *const *choices; /* the last is NULL */
+    const char *const *choices;               /* the last is NULL */
+    const char *(*refusal)(const char *word); /* why a word that is not among the choices
+                                                 never will be; NULL: no reason known */
     bool required;
     const char *standard; /* the default as text; NULL: there is none */
     const char *sample;   /* a value for examples where there is no default */

@@ -8,7 +8,13 @@
 
 static bool read_count_or_auto(const struct key *key, const char *text, uint64_t *value,
                                struct error *error);
+static bool read_duration_or_word(const struct key *key, const char *text,
+                                  uint64_t *value, struct error *error);
 static bool read_choice(const struct key *key, const char *text, void *place,
+                        struct error *error);
+static bool read_choices(const struct key *key, const char *text,
+                         struct choice_list *list, struct error *error);
+static bool find_choice(const struct key *key, const char *word, unsigned *choice,
                         struct error *error);
 static bool read_name(const char *text, void *place, struct error *error);
 static bool read_path(const char *text, const char *file, void *place,
@@ -44,8 +50,12 @@ bool keys_read(const struct key *key, const char *text, const char *file, void *
         return read_count_or_auto(key, text, place, error);
     case KEY_DURATION:
         return value_read_duration(text, key->min, key->max, place, error);
+    case KEY_DURATION_OR_WORD:
+        return read_duration_or_word(key, text, place, error);
     case KEY_CHOICE:
         return read_choice(key, text, place, error);
+    case KEY_CHOICES:
+        return read_choices(key, text, place, error);
     case KEY_NAME:
         return read_name(text, place, error);
     case KEY_PATH:
@@ -77,8 +87,17 @@ void keys_describe(const struct key *key, char *text, size_t size)
         value_write_duration(key->max, max, sizeof(max));
         snprintf(text, size, "%s to %s", min, max);
         return;
+    case KEY_DURATION_OR_WORD:
+        value_write_duration(key->min, min, sizeof(min));
+        value_write_duration(key->max, max, sizeof(max));
+        snprintf(text, size, "%s, %s, %s to %s", key->choices[0], key->choices[1], min,
+                 max);
+        return;
     case KEY_CHOICE:
         join_choices(key, text, size);
+        return;
+    case KEY_CHOICES:
+        snprintf(text, size, "some of the default, in any order");
         return;
     case KEY_NAME:
         snprintf(text, size, "name");
@@ -110,18 +129,78 @@ static bool read_count_or_auto(const struct key *key, const char *text, uint64_t
     return value_read_count(text, key->min, key->max, value, error);
 }
 
+static bool read_duration_or_word(const struct key *key, const char *text,
+                                  uint64_t *value, struct error *error)
+{
+    if (strcmp(text, key->choices[0]) == 0) {
+        *value = 0;
+        return true;
+    }
+    if (strcmp(text, key->choices[1]) == 0) {
+        *value = UINT64_MAX;
+        return true;
+    }
+    return value_read_duration(text, key->min, key->max, value, error);
+}
+
 static bool read_choice(const struct key *key, const char *text, void *place,
                         struct error *error)
 {
+    unsigned choice = 0;
+    if (!find_choice(key, text, &choice, error)) {
+        return false;
+    }
+    memcpy(place, &choice, sizeof(choice));
+    return true;
+}
+
+/* Words between commas, none twice. */
+static bool read_choices(const struct key *key, const char *text,
+                         struct choice_list *list, struct error *error)
+{
+    struct choice_list read = {.count = 0};
+    char word[CONFIG_NAME_MAX];
+    bool taken[CHOICE_LIST_MAX] = {false};
+    do {
+        text += strspn(text, " \t");
+        size_t length = strcspn(text, ", \t");
+        const char *rest = text + length + strspn(text + length, " \t");
+        if (length == 0 || length >= sizeof(word) || (*rest != ',' && *rest != '\0')) {
+            return error_set(error, "it takes words with commas between them");
+        }
+        memcpy(word, text, length);
+        word[length] = '\0';
+        unsigned choice = 0;
+        if (!find_choice(key, word, &choice, error)) {
+            return false;
+        }
+        if (taken[choice]) {
+            return error_set(error, "\"%s\" stands there twice", word);
+        }
+        taken[choice] = true;
+        read.items[read.count++] = (uint8_t)choice;
+        text = *rest == ',' ? rest + 1 : NULL;
+    } while (text != NULL);
+    *list = read;
+    return true;
+}
+
+static bool find_choice(const struct key *key, const char *word, unsigned *choice,
+                        struct error *error)
+{
     for (unsigned i = 0; key->choices[i] != NULL; i++) {
-        if (strcmp(key->choices[i], text) == 0) {
-            memcpy(place, &i, sizeof(i));
+        if (strcmp(key->choices[i], word) == 0) {
+            *choice = i;
             return true;
         }
     }
-    char choices[128];
+    const char *reason = key->refusal != NULL ? key->refusal(word) : NULL;
+    if (reason != NULL) {
+        return error_set(error, "\"%s\" is refused: %s", word, reason);
+    }
+    char choices[ERROR_TEXT_MAX];
     join_choices(key, choices, sizeof(choices));
-    return error_set(error, "\"%s\" is none of %s", text, choices);
+    return error_set(error, "\"%s\" is none of %s", word, choices);
 }
 
 static bool read_name(const char *text, void *place, struct error *error)

@@ -67,7 +67,7 @@ static void check_roles(const struct generation *generation, struct report *repo
     if (keys) {
         struct config *config = config_read_bundle(chains, report);
         if (config)
-            snapshot_release(snapshot_new(config, chains, report));
+            snapshot_release(snapshot_new(config, chains, NULL, report));
         check_keys(generation->config, chains, keys, report);
     } else {
         report_add(report, REPORT_ERROR, NULL, 0, "%s", error.text);

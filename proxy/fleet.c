@@ -304,6 +304,8 @@ static void fleet_on_restart(void *argument, struct process *process)
             process_restart_later(process);
         return;
     }
+    if (process->role == &worker_role)
+        window_send(master, process);
     fleet_deliver(master, process, master->current);
 }
 

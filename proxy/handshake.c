@@ -6,13 +6,19 @@
 
 static enum session_step handshake_begin(struct session *session,
                                          const struct hello *hello);
+static enum session_step handshake_finish(struct session *session);
 static enum session_step handshake_refuse(struct session *session, uint8_t alert,
                                           enum session_reason reason, const char *detail);
 static enum session_step handshake_lost(struct session *session);
 static enum session_step handshake_failed(struct session *session);
 static const char *handshake_alert_words(int alert);
 
-enum { ALERT_HANDSHAKE_FAILURE = 40, ALERT_INTERNAL_ERROR = 80, ALERT_LEVEL_FATAL = 2 };
+enum {
+    ALERT_HANDSHAKE_FAILURE = 40,
+    ALERT_PROTOCOL_VERSION = 70,
+    ALERT_LEVEL_FATAL = 2,
+    TLS1_3_WIRE_VERSION = 0x0304
+};
 
 enum session_step handshake_run_hello(struct session *session, unsigned events)
 {
@@ -66,9 +72,7 @@ enum session_step handshake_run(struct session *session, unsigned events)
 
     switch (stream_accept(client)) {
     case IO_OK:
-        sign_job_free(session->sign_job);
-        session->sign_job = NULL;
-        return STEP_NEXT;
+        return handshake_finish(session);
     case IO_AGAIN:
         return client->fin_received ? handshake_lost(session) : STEP_WAIT;
     case IO_PENDING:
@@ -77,6 +81,19 @@ enum session_step handshake_run(struct session *session, unsigned events)
         return handshake_failed(session);
     }
     return STEP_WAIT;
+}
+
+/* The library has agreed to something; is it what the configuration allows? */
+static enum session_step handshake_finish(struct session *session)
+{
+    struct error error;
+
+    sign_job_free(session->sign_job);
+    session->sign_job = NULL;
+    session->rekeyed_ms = session_now(session);
+    if (tls_policy_holds(session->client.ssl, &session->snapshot->config->tls, &error))
+        return STEP_NEXT;
+    return session_end(session, STEP_END, REASON_TLS_ERROR, "%s", error.text);
 }
 
 static void handshake_on_signed(void *argument)
@@ -91,6 +108,12 @@ static enum session_step handshake_begin(struct session *session,
                                          const struct hello *hello)
 {
     session->sni = hello->sni[0] ? strdup(hello->sni) : NULL;
+    if (session->snapshot->config->tls.min_version == TLS_1_3 &&
+        hello->best_version < TLS1_3_WIRE_VERSION) {
+        session->refusal = HELLO_REFUSAL_VERSION;
+        return handshake_refuse(session, ALERT_PROTOCOL_VERSION, REASON_HELLO_REFUSED,
+                                "client offers at best TLS 1.2, min_version is 1.3");
+    }
     session->certificate =
         certstore_find(session->snapshot->certs, hello->sni, hello->key_types);
     if (!session->certificate)

@@ -107,6 +107,8 @@ static bool master_open(struct master *master, struct error *error)
     master->base = event_base_new();
     if (!master->base)
         return error_set(error, "cannot make an event loop");
+    if (!window_open(master, error))
+        return false;
     master->deadline = evtimer_new(master->base, master_on_deadline, master);
     if (!master->deadline)
         return error_set(error, "out of memory");
@@ -122,6 +124,7 @@ static bool master_open(struct master *master, struct error *error)
 static void master_close(struct master *master)
 {
     fleet_close(master);
+    window_close(master);
     sockets_close(&master->sockets);
     generation_free(master->current);
     generation_free(master->next);

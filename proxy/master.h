@@ -5,6 +5,7 @@
  *
  *   master.c  start, signals, drain, end
  *   fleet.c   the processes: starting, linking, replacing them
+ *   window.c  the ticket keys
  *   reload.c  prepare everywhere, then commit everywhere or nowhere
  */
 #ifndef PROXY_MASTER_H
@@ -12,6 +13,9 @@
 
 #include <event2/event.h>
 
+#include "certs/ticket_keys.h"
+#include "certs/vault.h"
+#include "proxy/alarm.h"
 #include "proxy/generation.h"
 #include "proxy/process.h"
 #include "proxy/sandbox.h"
@@ -39,6 +43,10 @@ struct master {
     size_t process_count;
     unsigned worker_count;
     uint32_t last_generation;
+    struct vault vault;         /* owned; holds the ring */
+    struct ticket_ring *ring;   /* the ticket keys */
+    uint64_t window_ms;         /* that they are made for; 0: no tickets */
+    struct alarm *window_alarm; /* owned */
     enum master_state state;
     bool reload_wanted; /* asked for while something else was under way */
     int exit_code;
@@ -86,6 +94,17 @@ void fleet_end(struct master *master, const struct role *role, enum control_type
 void fleet_kill(struct master *master);
 void fleet_on_child_exit(struct master *master, pid_t pid, int status);
 void fleet_close(struct master *master);
+
+/* window.c */
+
+bool window_open(struct master *master, struct error *error) MUST_CHECK;
+void window_close(struct master *master);
+
+/* Keeps the keys that `tls` asks for, from now on, in every worker. */
+void window_follow(struct master *master, const struct config_tls *tls);
+
+/* Gives the present keys to one worker. */
+void window_send(struct master *master, struct process *process);
 
 /* reload.c */
 

@@ -79,14 +79,20 @@ void process_tell(struct process *process, enum control_type type, uint32_t gene
                   const char *text, const struct control_fds *fds)
 {
     struct control_message message = {.type = type, .generation = generation};
+
+    if (text)
+        (void)snprintf(message.text, sizeof(message.text), "%s", text);
+    process_tell_message(process, &message, fds);
+}
+
+void process_tell_message(struct process *process, const struct control_message *message,
+                          const struct control_fds *fds)
+{
     struct error error;
     char title[TITLE_MAX];
 
-    if (process->control_fd < 0)
-        return;
-    if (text)
-        (void)snprintf(message.text, sizeof(message.text), "%s", text);
-    if (control_send(process->control_fd, &message, fds, &error))
+    if (process->control_fd < 0 ||
+        control_send(process->control_fd, message, fds, &error))
         return;
     log_warning("%s cannot be told anything and is killed: %s",
                 process_title(process, title, sizeof(title)), error.text);

@@ -63,6 +63,10 @@ bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBE
 void process_tell(struct process *process, enum control_type type, uint32_t generation,
                   const char *text, const struct control_fds *fds);
 
+/* The same with all that a message can hold. */
+void process_tell_message(struct process *process, const struct control_message *message,
+                          const struct control_fds *fds);
+
 /* Sends PREPARE and expects an answer in good time. */
 void process_prepare(struct process *process, uint32_t generation,
                      const struct control_fds *fds);

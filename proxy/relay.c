@@ -13,7 +13,10 @@ static enum relay_result relay_pump(struct session *session, struct stream *from
 static enum session_step relay_flush(struct session *session, unsigned events);
 static enum session_step relay_backend_failed(struct session *session);
 static enum session_step relay_client_failed(struct session *session);
-static enum session_step relay_timed_out(struct session *session);
+static uint64_t relay_quiet_deadline(const struct session *session);
+static uint64_t relay_keys_deadline(const struct session *session);
+static enum session_step relay_on_time(struct session *session);
+static enum session_step relay_renew_keys(struct session *session);
 static enum session_step relay_settle(struct session *session);
 
 /*
@@ -27,7 +30,7 @@ enum session_step relay_run(struct session *session, unsigned events)
     enum session_step step = STEP_WAIT;
 
     if (events & SESSION_TIMEOUT)
-        return relay_timed_out(session);
+        return relay_on_time(session);
     if (events & (SESSION_CLIENT_WRITABLE | SESSION_BACKEND_WRITABLE))
         step = relay_flush(session, events);
     if (step == STEP_WAIT && !client->read_ended && !stream_has_output(backend) &&
@@ -80,6 +83,7 @@ static enum relay_result relay_pump(struct session *session, struct stream *from
     uint64_t now = session_now(session);
     size_t length;
 
+    stream_tick(from, now);
     enum io got = stream_read(from, &length);
     if (length > 0) {
         if (now - session->active_ms > QUIET_MS)
@@ -132,6 +136,9 @@ static enum session_step relay_client_failed(struct session *session)
 {
     const struct stream *client = &session->client;
 
+    if (client->flooded)
+        return session_end(session, STEP_END, REASON_FLOOD,
+                           "too many KeyUpdates, alerts or empty records without data");
     if (client->error > 0)
         return session_end(session, STEP_CLOSE, REASON_CLIENT_RESET, "%s",
                            stream_error_text(client));
@@ -139,11 +146,70 @@ static enum session_step relay_client_failed(struct session *session)
                        stream_error_text(client));
 }
 
-static enum session_step relay_timed_out(struct session *session)
+uint64_t relay_deadline(const struct session *session)
 {
+    uint64_t quiet = relay_quiet_deadline(session);
+    uint64_t keys = relay_keys_deadline(session);
+
+    return quiet < keys ? quiet : keys;
+}
+
+static uint64_t relay_quiet_deadline(const struct session *session)
+{
+    const struct config_limits *limits = &session->snapshot->config->limits;
+
     if (session->client.read_ended || session->backend.read_ended)
-        return session_end(session, STEP_END, REASON_HALF_CLOSE_TIMEOUT, NULL);
-    return session_end(session, STEP_END, REASON_IDLE_TIMEOUT, NULL);
+        return session->active_ms + limits->half_close_timeout_ms;
+    return session->active_ms + limits->idle_timeout_ms;
+}
+
+/*
+ * When the keys of the connection are due.  TLS 1.3 renews them twice in a window, so
+ * that what was sent under the former ones is out of reach before it is a window old,
+ * with as much time again for the peer to answer.  TLS 1.2 cannot, and neither can a
+ * direction that has ended: there the connection itself is limited.
+ */
+static uint64_t relay_keys_deadline(const struct session *session)
+{
+    const struct config_tls *tls = &session->snapshot->config->tls;
+
+    if (stream_can_rekey(&session->client))
+        return session->rekeyed_ms + tls->window_ms / 2;
+    if (wolfSSL_version(session->client.ssl) == TLS1_3_VERSION)
+        return session->rekeyed_ms + tls->window_ms;
+    if (tls->tls12_max_lifetime_ms == LIFETIME_UNLIMITED)
+        return UINT64_MAX;
+    return session->rekeyed_ms + tls->tls12_max_lifetime_ms;
+}
+
+static enum session_step relay_on_time(struct session *session)
+{
+    uint64_t now = session_now(session);
+
+    if (now >= relay_quiet_deadline(session)) {
+        if (session->client.read_ended || session->backend.read_ended)
+            return session_end(session, STEP_END, REASON_HALF_CLOSE_TIMEOUT, NULL);
+        return session_end(session, STEP_END, REASON_IDLE_TIMEOUT, NULL);
+    }
+    if (now >= relay_keys_deadline(session))
+        return relay_renew_keys(session);
+    return STEP_WAIT;
+}
+
+static enum session_step relay_renew_keys(struct session *session)
+{
+    struct stream *client = &session->client;
+
+    if (!stream_can_rekey(client))
+        return session_end(session, STEP_END, REASON_WINDOW,
+                           "its keys cannot be renewed and have reached their age limit");
+    if (!stream_is_rekeyed(client))
+        return session_end(session, STEP_END, REASON_WINDOW,
+                           "the client did not renew its keys when it was asked to");
+    if (stream_rekey(client) == IO_ERROR)
+        return relay_client_failed(session);
+    session->rekeyed_ms = session_now(session);
+    return STEP_WAIT;
 }
 
 /* Both directions ended and everything is out: done. */

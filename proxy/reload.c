@@ -124,6 +124,7 @@ static void reload_accept(struct master *master)
     const struct config *config = master->next->config;
     struct log_line line;
 
+    window_follow(master, &config->tls);
     fleet_commit(master);
     sockets_commit(&master->sockets);
     generation_free(master->current);

@@ -27,6 +27,8 @@ static void role_close(struct role_process *process);
 static void role_on_control(evutil_socket_t fd, short what, void *argument);
 static bool role_handle(struct role_process *process,
                         const struct control_message *message, struct control_fds *fds);
+static void role_take_tickets(struct role_process *process,
+                              const struct control_message *message);
 static bool role_prepare(struct role_process *process,
                          const struct control_message *message,
                          const struct control_fds *fds);
@@ -116,6 +118,8 @@ static void role_on_control(evutil_socket_t fd, short what, void *argument)
                 event_base_loopbreak(process->base);
                 return;
             }
+            if (message.type == CONTROL_TICKETS)
+                explicit_bzero(&message, sizeof(message));
             control_fds_close(&fds);
             continue;
         case CONTROL_NOTHING:
@@ -152,6 +156,10 @@ static bool role_handle(struct role_process *process,
             fds->fd[0] = -1;
         }
         return true;
+    case CONTROL_TICKETS:
+        if (role->take_tickets)
+            role_take_tickets(process, message);
+        return true;
     case CONTROL_PREPARE:
         return role_prepare(process, message, fds);
     case CONTROL_COMMIT:
@@ -175,6 +183,16 @@ static bool role_handle(struct role_process *process,
         return true;
     }
     return true;
+}
+
+static void role_take_tickets(struct role_process *process,
+                              const struct control_message *message)
+{
+    struct ticket_ring ring;
+
+    memcpy(&ring, message->text, sizeof(ring));
+    process->role->take_tickets(process->self, &ring);
+    ticket_ring_wipe(&ring);
 }
 
 static bool role_prepare(struct role_process *process,

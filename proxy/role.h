@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <stdint.h>
 
+#include "certs/ticket_keys.h"
 #include "config/bundle.h"
 #include "config/config.h"
 #include "proxy/error.h"
@@ -28,6 +29,7 @@ struct role {
     void (*abort)(void *self);
     void (*take_listener)(void *self, const char *address, int fd);
     void (*take_channel)(void *self, int fd);
+    void (*take_tickets)(void *self, const struct ticket_ring *ring);
     /* Finish and call event_base_loopexit when done. */
     void (*drain)(void *self);
     void (*close)(void *self);

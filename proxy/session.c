@@ -51,6 +51,8 @@ static const struct session_ending {
     [REASON_SIGNING_FAILED] = {"signing_failed", false, false, LOG_LEVEL_ERROR},
     [REASON_TLS_ALERT] = {"tls_alert", false, true, LOG_LEVEL_INFO},
     [REASON_TLS_ERROR] = {"tls_error", false, true, LOG_LEVEL_INFO},
+    [REASON_FLOOD] = {"flood", false, true, LOG_LEVEL_WARNING},
+    [REASON_WINDOW] = {"window", true, false, LOG_LEVEL_INFO},
     [REASON_DRAIN] = {"drain", true, false, LOG_LEVEL_INFO},
     [REASON_INTERNAL] = {"internal", false, true, LOG_LEVEL_ERROR},
 };
@@ -239,9 +241,7 @@ static uint64_t session_deadline(const struct session *session)
     case SESSION_LINGER:
         return session->deadline_ms;
     case SESSION_RELAY:
-        if (session->client.read_ended || session->backend.read_ended)
-            return session->active_ms + limits->half_close_timeout_ms;
-        return session->active_ms + limits->idle_timeout_ms;
+        return relay_deadline(session);
     }
     return 0;
 }
@@ -388,6 +388,8 @@ static void session_log_tls(const struct session *session, struct log_line *line
     log_text(line, "cipher", wolfSSL_get_cipher(ssl));
     log_text(line, "group", wolfSSL_get_curve_name(ssl));
     log_text(line, "certificate", session->certificate->name);
+    if (wolfSSL_session_reused(ssl))
+        log_text(line, "resumed", "yes");
     if (session->backend_address)
         log_text(line, "backend", session->backend_address->text);
     log_number(line, "bytes_in", session->bytes_in);

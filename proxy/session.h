@@ -65,6 +65,8 @@ enum session_reason {
     REASON_SIGNING_FAILED,
     REASON_TLS_ALERT,
     REASON_TLS_ERROR,
+    REASON_FLOOD,
+    REASON_WINDOW, /* its keys could not be renewed within the forward-secrecy window */
     REASON_DRAIN,
     REASON_INTERNAL
 };
@@ -107,6 +109,7 @@ struct session {
 
     uint64_t started_ms;
     uint64_t active_ms;    /* last byte in either direction */
+    uint64_t rekeyed_ms;   /* end of the handshake, or the last KeyUpdate of ours */
     uint64_t deadline_ms;  /* of CONNECT and LINGER */
     uint64_t timer_due_ms; /* when the timer fires; UINT64_MAX: not armed */
     uint64_t bytes_in;     /* plaintext from the client */
@@ -154,5 +157,8 @@ enum session_step handshake_run_hello(struct session *session, unsigned events);
 enum session_step handshake_run(struct session *session, unsigned events);
 enum session_step backend_run(struct session *session, unsigned events);
 enum session_step relay_run(struct session *session, unsigned events);
+
+/* When RELAY next has something to do about time. */
+uint64_t relay_deadline(const struct session *session);
 
 #endif

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 struct snapshot *snapshot_new(struct config *config, const struct bundle *bundle,
-                              struct report *report)
+                              struct ticket_keys *tickets, struct report *report)
 {
     struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
 
@@ -14,7 +14,7 @@ struct snapshot *snapshot_new(struct config *config, const struct bundle *bundle
     snapshot->references = 1;
     snapshot->config = config;
     snapshot->rotation = calloc(config->backend_count + 1, sizeof(*snapshot->rotation));
-    snapshot->certs = certstore_new(config, bundle, report);
+    snapshot->certs = certstore_new(config, bundle, tickets, report);
     if (snapshot->rotation && snapshot->certs)
         return snapshot;
 fail:

@@ -19,8 +19,10 @@ struct snapshot {
 };
 
 /* Takes `config`, also on failure (NULL).  Findings go to the report; the snapshot may
- * serve only if it gained no error.  One reference is the caller's. */
+ * serve only if it gained no error.  `tickets` as in certstore_new.  One reference is the
+ * caller's. */
 struct snapshot *snapshot_new(struct config *config, const struct bundle *bundle,
+                              struct ticket_keys *tickets,
                               struct report *report) MUST_CHECK;
 
 struct snapshot *snapshot_keep(struct snapshot *snapshot);

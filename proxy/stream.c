@@ -14,7 +14,11 @@ enum {
     RECORD_SMALL = 4096,
     RECORD_FULL = 16384,
     BURST_SMALL_BYTES = 16384,
-    PENDING_FIRST_BYTES = 1024
+    PENDING_FIRST_BYTES = 1024,
+    RECORD_HEADER_BYTES = 5,
+    /* KeyUpdates, alerts and empty records that a peer may send in one second with no
+     * application data among them. */
+    CONTROL_RECORDS_MAX = 64
 };
 
 static int stream_on_tls_receive(WOLFSSL *ssl, char *buffer, int size, void *context);
@@ -105,6 +109,30 @@ enum io stream_read(struct stream *stream, size_t *length)
     *length = 0;
     return stream->ssl ? stream_read_tls(stream, length)
                        : stream_read_plain(stream, length);
+}
+
+enum io stream_rekey(struct stream *stream)
+{
+    int result = wolfSSL_update_keys(stream->ssl);
+
+    if (result != WOLFSSL_SUCCESS) {
+        stream->error = wolfSSL_get_error(stream->ssl, result);
+        return IO_ERROR;
+    }
+    return stream_push(stream);
+}
+
+bool stream_is_rekeyed(const struct stream *stream)
+{
+    int awaited = 0;
+
+    return wolfSSL_key_update_response(stream->ssl, &awaited) == 0 && !awaited;
+}
+
+bool stream_can_rekey(const struct stream *stream)
+{
+    return stream->secure && !stream->write_ended && !stream->write_failed &&
+           wolfSSL_version(stream->ssl) == TLS1_3_VERSION;
 }
 
 enum io stream_write(struct stream *stream, const uint8_t *bytes, size_t length)
@@ -248,6 +276,11 @@ static int stream_on_tls_receive(WOLFSSL *ssl, char *buffer, int size, void *con
     (void)ssl;
     if (scratch->in_owner != stream || there == 0 || size <= 0)
         return WOLFSSL_CBIO_ERR_WANT_READ;
+    if (stream->secure && size == RECORD_HEADER_BYTES &&
+        ++stream->control_records > CONTROL_RECORDS_MAX) {
+        stream->flooded = true;
+        return WOLFSSL_CBIO_ERR_GENERAL;
+    }
     if (there > (size_t)size)
         there = (size_t)size;
     memcpy(buffer, scratch->cipher_in + scratch->in_start, there);
@@ -305,6 +338,7 @@ static enum io stream_read_tls(struct stream *stream, size_t *length)
             break;
         }
         *length += (size_t)got;
+        stream->control_records = 0;
     }
     /* A KeyUpdate may have been answered, an alert sent. */
     enum io pushed = scratch->out_length > 0 ? stream_push(stream) : IO_OK;

@@ -57,15 +57,19 @@ struct stream {
     struct pending in;       /* ciphertext received, not consumed */
     struct pending out;      /* for the peer, not taken yet */
     int error;               /* errno or wolfSSL error of the last IO_ERROR */
-    uint32_t burst_bytes;    /* written since the connection was last quiet */
-    bool secure;             /* the handshake is done */
-    bool fin_received;       /* the socket has ended */
-    bool read_ended;         /* nothing more will come */
-    bool truncated;          /* it ended without close_notify */
-    bool write_ended;        /* close_notify or end of file is queued behind `out` */
-    bool write_shut;         /* and FIN is out */
-    bool write_failed;       /* the peer takes nothing more */
-    bool reset;              /* the connection was reset */
+    uint32_t
+        control_records; /* received since control_since_ms without application data */
+    uint64_t control_since_ms;
+    uint32_t burst_bytes; /* written since the connection was last quiet */
+    bool secure;          /* the handshake is done */
+    bool fin_received;    /* the socket has ended */
+    bool read_ended;      /* nothing more will come */
+    bool truncated;       /* it ended without close_notify */
+    bool write_ended;     /* close_notify or end of file is queued behind `out` */
+    bool write_shut;      /* and FIN is out */
+    bool write_failed;    /* the peer takes nothing more */
+    bool reset;           /* the connection was reset */
+    bool flooded;         /* it sent more control records than anybody needs */
 };
 
 enum io {
@@ -96,6 +100,25 @@ enum io stream_accept(struct stream *stream);
 /* Reads once into scratch->plain.  Sets *length (0 with IO_OK only at the end, see
  * read_ended).  For TLS one receive's worth of whole records. */
 enum io stream_read(struct stream *stream, size_t *length);
+
+/* Tells the stream the time, for its limit of control records. */
+static inline void stream_tick(struct stream *stream, uint64_t now_ms)
+{
+    if (now_ms - stream->control_since_ms >= 1000) {
+        stream->control_since_ms = now_ms;
+        stream->control_records = 0;
+    }
+}
+
+/* Renews the keys of a TLS 1.3 connection: ours at once, the peer's when it answers
+ * (RFC 8446 section 4.6.3). */
+enum io stream_rekey(struct stream *stream);
+
+/* Whether the peer has answered the last stream_rekey with its own. */
+bool stream_is_rekeyed(const struct stream *stream);
+
+/* Whether the connection's keys can be renewed: TLS 1.3, and still writing. */
+bool stream_can_rekey(const struct stream *stream);
 
 /* Sends, keeping what the peer does not take. */
 enum io stream_write(struct stream *stream, const uint8_t *bytes, size_t length);

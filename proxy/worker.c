@@ -15,6 +15,8 @@ static void worker_commit(void *self, uint32_t generation);
 static void worker_abort(void *self);
 static void worker_take_listener(void *self, const char *address, int fd);
 static void worker_take_channel(void *self, int fd);
+static void worker_take_tickets(void *self, const struct ticket_ring *ring);
+static void worker_on_tickets_end(void *argument);
 static void worker_drain(void *self);
 static void worker_close(void *self);
 static void worker_on_accept_resume(evutil_socket_t fd, short what, void *argument);
@@ -28,6 +30,7 @@ const struct role worker_role = {
     .abort = worker_abort,
     .take_listener = worker_take_listener,
     .take_channel = worker_take_channel,
+    .take_tickets = worker_take_tickets,
     .drain = worker_drain,
     .close = worker_close,
 };
@@ -72,8 +75,9 @@ static void *worker_open(struct event_base *base, struct error *error)
     worker->drain_timer = evtimer_new(base, worker_on_drain_timeout, worker);
     if (!worker->scratch || !worker->accept_resume || !worker->drain_timer)
         goto fail;
-    worker->keyholder = keyholder_client_new(base, error);
-    if (worker->keyholder)
+    if ((worker->keyholder = keyholder_client_new(base, error)) &&
+        (worker->tickets = ticket_keys_new(error)) &&
+        (worker->tickets_end = alarm_new(base, worker_on_tickets_end, worker, error)))
         return worker;
     worker_close(worker);
     return NULL;
@@ -90,7 +94,7 @@ static void worker_prepare(void *self, struct config *config, const struct bundl
 
     (void)keys;
     snapshot_release(worker->prepared);
-    worker->prepared = snapshot_new(config, bundle, report);
+    worker->prepared = snapshot_new(config, bundle, worker->tickets, report);
 }
 
 static void worker_commit(void *self, uint32_t generation)
@@ -132,6 +136,23 @@ static void worker_take_channel(void *self, int fd)
     keyholder_client_set_channel(worker->keyholder, fd);
 }
 
+static void worker_take_tickets(void *self, const struct ticket_ring *ring)
+{
+    struct worker *worker = self;
+
+    ticket_keys_replace(worker->tickets, ring);
+    worker_on_tickets_end(worker);
+}
+
+/* Also without a word from the master: no key outlives its end here. */
+static void worker_on_tickets_end(void *argument)
+{
+    struct worker *worker = argument;
+
+    alarm_set(worker->tickets_end,
+              ticket_keys_expire(worker->tickets, ticket_clock_ms()));
+}
+
 static void worker_drain(void *self)
 {
     struct worker *worker = self;
@@ -166,6 +187,8 @@ static void worker_close(void *self)
     snapshot_release(worker->prepared);
     snapshot_release(worker->current);
     keyholder_client_free(worker->keyholder);
+    ticket_keys_free(worker->tickets);
+    alarm_free(worker->tickets_end);
     if (worker->accept_resume)
         event_free(worker->accept_resume);
     if (worker->drain_timer)

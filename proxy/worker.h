@@ -10,6 +10,8 @@
 #include <stdint.h>
 
 #include "certs/keyholder_client.h"
+#include "certs/ticket_keys.h"
+#include "proxy/alarm.h"
 #include "proxy/listener.h"
 #include "proxy/role.h"
 #include "proxy/session.h"
@@ -18,6 +20,8 @@ struct worker {
     struct event_base *base;            /* borrowed */
     struct scratch *scratch;            /* owned */
     struct keyholder_client *keyholder; /* owned */
+    struct ticket_keys *tickets;        /* owned */
+    struct alarm *tickets_end;          /* owned; when the next ticket key is wiped */
     struct snapshot *current;           /* counted; NULL before the first commit */
     struct snapshot *prepared;          /* counted; between prepare and commit */
     struct listener_list listeners;     /* owned */
