@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -158,6 +159,9 @@ static enum session_step backend_connected(struct session *session)
 {
     session->connect.connecting = false;
     session->active_ms = session_now(session);
+    /* What failed before is not why the session will end. */
+    free(session->detail);
+    session->detail = NULL;
     if (session->listener->backend->send_proxy == SEND_PROXY_OFF)
         return STEP_NEXT;
     return backend_introduce(session);

@@ -114,16 +114,11 @@ static enum session_step relay_flush(struct session *session, unsigned events)
 
 /*
  * The backend takes no more.  It may have answered before it hung up, so what it said is
- * still passed on; unless it reset the connection, which also ends what it said.
+ * still passed on; where it also reset the connection, reading finds that out behind it.
  */
 static enum session_step relay_backend_failed(struct session *session)
 {
-    struct stream *backend = &session->backend;
-
-    if (backend->reset)
-        return session_end(session, STEP_END, REASON_BACKEND_RESET, "%s: %s",
-                           session->backend_address->text, stream_error_text(backend));
-    stream_abandon_output(backend);
+    stream_abandon_output(&session->backend);
     session->client.read_ended = true;
     return STEP_WAIT;
 }

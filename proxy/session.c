@@ -190,6 +190,9 @@ static enum session_step session_run_linger(struct session *session, unsigned ev
     if (events & SESSION_ENTERED) {
         sign_job_free(session->sign_job);
         session->sign_job = NULL;
+        /* The backend refused what the client may still be sending. */
+        if (session->backend.write_failed)
+            client->read_ended = client->fin_received;
         session_close_backend(session, endings[session->reason].abort_backend);
         session->deadline_ms =
             session_now(session) + session->snapshot->config->limits.linger_timeout_ms;

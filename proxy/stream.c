@@ -97,6 +97,7 @@ enum io stream_accept(struct stream *stream)
     if (error == WC_PENDING_E)
         return pushed == IO_OK ? IO_PENDING : pushed;
     stream->error = error;
+    stream->read_ended = error == WOLFSSL_ERROR_ZERO_RETURN;
     return IO_ERROR;
 }
 
@@ -328,6 +329,9 @@ static enum io stream_read_plain(struct stream *stream, size_t *length)
 
     if (got < 0)
         return stream_fail(stream, errno);
+    /* The kernel reports a reset once; after a send has seen it there is only an end. */
+    if (got == 0 && stream->broken)
+        return IO_ERROR;
     if (got == 0)
         stream->read_ended = true;
     *length = (size_t)got;
@@ -380,8 +384,8 @@ static enum io stream_fail(struct stream *stream, int error)
     if (error == EAGAIN || error == EINTR)
         return IO_AGAIN;
     stream->error = error;
-    if (error == ECONNRESET)
-        stream->reset = true;
+    if (error != EPIPE)
+        stream->broken = true;
     return IO_ERROR;
 }
 

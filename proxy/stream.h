@@ -65,14 +65,14 @@ struct stream {
     bool write_ended;        /* close_notify or end of file is queued behind `out` */
     bool write_shut;         /* and FIN is out */
     bool write_failed;       /* the peer takes nothing more */
-    bool reset;              /* the connection was reset */
+    bool broken; /* reset, timed out: its end is not the end of what was said */
 };
 
 enum io {
     IO_OK,
     IO_AGAIN,   /* nothing to be had now */
     IO_PENDING, /* the handshake waits for its signature */
-    IO_ERROR    /* see error, reset */
+    IO_ERROR    /* see error, broken */
 };
 
 void stream_init(struct stream *stream, struct scratch *scratch);
@@ -90,7 +90,8 @@ enum io stream_receive(struct stream *stream);
 /* What stream_receive has gathered and TLS has not consumed. */
 const uint8_t *stream_received(const struct stream *stream, size_t *length);
 
-/* Goes on with the TLS handshake on the received bytes.  Output, alerts too, is sent. */
+/* Goes on with the TLS handshake on the received bytes.  Output, alerts too, is sent.
+ * IO_ERROR with read_ended: the client said close_notify. */
 enum io stream_accept(struct stream *stream);
 
 /* Reads once into scratch->plain.  Sets *length (0 with IO_OK only at the end, see
