@@ -28,6 +28,8 @@ enum session_step relay_run(struct session *session, unsigned events)
 
     if (events & SESSION_TIMEOUT)
         return relay_timed_out(session);
+    if ((events & SESSION_ENTERED) && stream_has_output(backend))
+        events |= SESSION_BACKEND_WRITABLE; /* what was kept while it was being reached */
     if (events & (SESSION_CLIENT_WRITABLE | SESSION_BACKEND_WRITABLE))
         step = relay_flush(session, events);
     if (step == STEP_WAIT && !client->read_ended && !stream_has_output(backend) &&

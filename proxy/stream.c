@@ -132,6 +132,18 @@ enum io stream_write(struct stream *stream, const uint8_t *bytes, size_t length)
     return stream_push(stream);
 }
 
+bool stream_keep(struct stream *stream, const uint8_t *bytes, size_t length)
+{
+    return pending_append(&stream->out, bytes, length);
+}
+
+void stream_drop_socket(struct stream *stream)
+{
+    if (stream->fd >= 0)
+        close(stream->fd);
+    stream->fd = -1;
+}
+
 enum io stream_flush(struct stream *stream)
 {
     struct pending *out = &stream->out;

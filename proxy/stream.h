@@ -101,6 +101,12 @@ enum io stream_read(struct stream *stream, size_t *length);
 /* Sends, keeping what the peer does not take. */
 enum io stream_write(struct stream *stream, const uint8_t *bytes, size_t length);
 
+/* Keeps bytes to be sent before all others, once there is a socket. */
+bool stream_keep(struct stream *stream, const uint8_t *bytes, size_t length) MUST_CHECK;
+
+/* Closes the socket alone; what is kept stays for the next one. */
+void stream_drop_socket(struct stream *stream);
+
 /* Sends what is kept. */
 enum io stream_flush(struct stream *stream);
 
