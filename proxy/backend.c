@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,7 +19,8 @@ static enum session_step backend_pause(struct session *session);
 static enum session_step backend_give_up(struct session *session);
 static void backend_note_failure(struct session *session, const struct error *error);
 static enum session_step backend_connected(struct session *session);
-static enum session_step backend_introduce(struct session *session);
+static enum session_step backend_hear_client(struct session *session);
+static bool backend_introduce(struct session *session);
 
 int backend_open(const struct address *address, bool *connecting, struct error *error)
 {
@@ -61,7 +63,14 @@ enum session_step backend_run(struct session *session, unsigned events)
     if ((events & SESSION_CLIENT_WRITABLE) && stream_flush(&session->client) == IO_ERROR)
         return session_end(session, STEP_CLOSE, REASON_CLIENT_RESET, "%s",
                            stream_error_text(&session->client));
+    if (events & SESSION_CLIENT_READABLE) {
+        enum session_step step = backend_hear_client(session);
+        if (step != STEP_WAIT)
+            return step;
+    }
     if (events & SESSION_ENTERED) {
+        if (!backend_introduce(session))
+            return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory");
         connect->started_ms = session_now(session);
         connect->backoff_ms = BACKOFF_FIRST_MS;
         connect->first =
@@ -126,7 +135,7 @@ static enum session_step backend_finish_attempt(struct session *session)
 static void backend_note_failure(struct session *session, const struct error *error)
 {
     session->connect.connecting = false;
-    session_close_backend(session, false);
+    session_drop_backend(session);
     (void)session_end(session, STEP_WAIT, REASON_BACKEND_UNREACHABLE, "%s", error->text);
 }
 
@@ -158,19 +167,48 @@ static enum session_step backend_connected(struct session *session)
 {
     session->connect.connecting = false;
     session->active_ms = session_now(session);
-    if (session->listener->backend->send_proxy == SEND_PROXY_OFF)
-        return STEP_NEXT;
-    return backend_introduce(session);
+    /* What failed before is not why the session will end. */
+    free(session->detail);
+    session->detail = NULL;
+    return STEP_NEXT;
+}
+
+/*
+ * A client that hangs up while it waits need not be waited for.  What it says meanwhile
+ * is kept for the backend, up to one read of it.
+ */
+static enum session_step backend_hear_client(struct session *session)
+{
+    struct stream *client = &session->client;
+    size_t length;
+
+    enum io got = stream_read(client, &length);
+    if (length > 0 && !stream_keep(&session->backend, client->scratch->plain, length))
+        return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory");
+    session->bytes_in += length;
+    if (got == IO_ERROR && client->error > 0)
+        return session_end(session, STEP_CLOSE, REASON_CLIENT_RESET, "%s",
+                           stream_error_text(client));
+    if (got == IO_ERROR)
+        return session_end(session, STEP_END, REASON_TLS_ERROR, "%s",
+                           stream_error_text(client));
+    if (client->read_ended && session->bytes_in == 0)
+        return session_end(session, STEP_END, REASON_CLIENT_CLOSED,
+                           "before a backend was reached");
+    return STEP_WAIT;
 }
 
 /* Tells the backend who the client is, before the client's first byte. */
-static enum session_step backend_introduce(struct session *session)
+static bool backend_introduce(struct session *session)
 {
+    enum send_proxy kind = session->listener->backend->send_proxy;
     struct sockaddr_storage client = {0}, server = {0};
     socklen_t client_length = sizeof(client), server_length = sizeof(server);
     WOLFSSL *ssl = session->client.ssl;
     uint8_t header[PROXY_HEADER_MAX];
 
+    if (kind == SEND_PROXY_OFF)
+        return true;
     (void)getpeername(session->client.fd, (struct sockaddr *)&client, &client_length);
     (void)getsockname(session->client.fd, (struct sockaddr *)&server, &server_length);
     const struct proxy_facts facts = {
@@ -181,11 +219,6 @@ static enum session_step backend_introduce(struct session *session)
         .tls_cipher = wolfSSL_get_cipher(ssl),
         .tls_group = wolfSSL_get_curve_name(ssl),
     };
-    size_t length =
-        proxy_protocol_write(session->listener->backend->send_proxy, &facts, header);
-    if (stream_write(&session->backend, header, length) == IO_ERROR)
-        return session_end(session, STEP_END, REASON_BACKEND_RESET, "%s: %s",
-                           session->backend_address->text,
-                           stream_error_text(&session->backend));
-    return STEP_NEXT;
+    size_t length = proxy_protocol_write(kind, &facts, header);
+    return stream_keep(&session->backend, header, length);
 }

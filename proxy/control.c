@@ -76,9 +76,9 @@ enum control_result control_receive(int socket, bool wait,
     } while (got < 0 && errno == EINTR);
     if (got < 0)
         return errno == EAGAIN ? CONTROL_NOTHING : CONTROL_CLOSED;
-    if (got == 0)
-        return CONTROL_CLOSED;
     control_take_fds(&header, fds);
+    if (got == 0 && fds->fd[0] < 0)
+        return CONTROL_CLOSED;
     if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
         !control_is_valid(message, (size_t)got)) {
         control_fds_close(fds);

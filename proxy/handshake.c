@@ -142,7 +142,7 @@ static enum session_step handshake_refuse(struct session *session, uint8_t alert
 
 static enum session_step handshake_lost(struct session *session)
 {
-    if (session->client.fin_received)
+    if (session->client.fin_received || session->client.read_ended)
         return session_end(session, STEP_CLOSE, REASON_CLIENT_CLOSED, NULL);
     return session_end(session, STEP_CLOSE, REASON_CLIENT_RESET, "%s",
                        stream_error_text(&session->client));
@@ -153,7 +153,7 @@ static enum session_step handshake_failed(struct session *session)
     const struct stream *client = &session->client;
     WOLFSSL_ALERT_HISTORY history;
 
-    if (client->error > 0)
+    if (client->read_ended || client->error > 0)
         return handshake_lost(session);
     if (wolfSSL_get_alert_history(client->ssl, &history) == WOLFSSL_SUCCESS &&
         history.last_rx.level == ALERT_LEVEL_FATAL)

@@ -21,6 +21,9 @@ enum {
     TITLE_MAX = 32
 };
 
+/* For a role that has closed its control socket to be gone as well. */
+static const struct timeval HANG_UP_PATIENCE = {.tv_sec = 5};
+
 static void process_exec(const struct process *process, int control_fd)
     __attribute__((noreturn));
 static void process_on_control(evutil_socket_t fd, short what, void *argument);
@@ -217,8 +220,9 @@ static void process_on_control(evutil_socket_t fd, short what, void *argument)
         case CONTROL_NOTHING:
             return;
         case CONTROL_CLOSED:
-            /* SIGCHLD tells the rest. */
+            /* SIGCHLD is to tell the rest. */
             event_del(process->control_event);
+            evtimer_add(process->answer_timer, &HANG_UP_PATIENCE);
             return;
         case CONTROL_INVALID:
             break;
@@ -265,8 +269,8 @@ static void process_on_answer_timeout(evutil_socket_t fd, short what, void *argu
 
     (void)fd;
     (void)what;
-    log_error("%s has not answered for %d seconds; it is replaced",
-              process_title(process, title, sizeof(title)), ANSWER_TIMEOUT_S);
+    log_error("%s does not answer; it is replaced",
+              process_title(process, title, sizeof(title)));
     process_kill(process);
 }
 

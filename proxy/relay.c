@@ -31,6 +31,8 @@ enum session_step relay_run(struct session *session, unsigned events)
 
     if (events & SESSION_TIMEOUT)
         return relay_on_time(session);
+    if ((events & SESSION_ENTERED) && stream_has_output(backend))
+        events |= SESSION_BACKEND_WRITABLE; /* what was kept while it was being reached */
     if (events & (SESSION_CLIENT_WRITABLE | SESSION_BACKEND_WRITABLE))
         step = relay_flush(session, events);
     if (step == STEP_WAIT && !client->read_ended && !stream_has_output(backend) &&
@@ -118,16 +120,11 @@ static enum session_step relay_flush(struct session *session, unsigned events)
 
 /*
  * The backend takes no more.  It may have answered before it hung up, so what it said is
- * still passed on; unless it reset the connection, which also ends what it said.
+ * still passed on; where it also reset the connection, reading finds that out behind it.
  */
 static enum session_step relay_backend_failed(struct session *session)
 {
-    struct stream *backend = &session->backend;
-
-    if (backend->reset)
-        return session_end(session, STEP_END, REASON_BACKEND_RESET, "%s: %s",
-                           session->backend_address->text, stream_error_text(backend));
-    stream_abandon_output(backend);
+    stream_abandon_output(&session->backend);
     session->client.read_ended = true;
     return STEP_WAIT;
 }

@@ -36,7 +36,7 @@ static const struct session_ending {
     enum log_level level;
 } endings[] = {
     [REASON_FINISHED] = {"finished", true, false, LOG_LEVEL_INFO},
-    [REASON_CLIENT_CLOSED] = {"client_closed", false, false, LOG_LEVEL_INFO},
+    [REASON_CLIENT_CLOSED] = {"client_closed", true, false, LOG_LEVEL_INFO},
     [REASON_CLIENT_RESET] = {"client_reset", false, true, LOG_LEVEL_INFO},
     [REASON_CLIENT_TRUNCATED] = {"client_truncated", true, false, LOG_LEVEL_INFO},
     [REASON_BACKEND_UNREACHABLE] = {"backend_unreachable", true, false,
@@ -154,10 +154,10 @@ void session_close(struct session *session)
     worker_on_session_closed(worker);
 }
 
-void session_close_backend(struct session *session, bool abort)
+void session_drop_backend(struct session *session)
 {
     session_watch(session, &session->backend_event, -1, 0);
-    stream_close(&session->backend, abort);
+    stream_drop_socket(&session->backend);
 }
 
 enum session_step session_end(struct session *session, enum session_step step,
@@ -192,7 +192,11 @@ static enum session_step session_run_linger(struct session *session, unsigned ev
     if (events & SESSION_ENTERED) {
         sign_job_free(session->sign_job);
         session->sign_job = NULL;
-        session_close_backend(session, endings[session->reason].abort_backend);
+        /* The backend refused what the client may still be sending. */
+        if (session->backend.write_failed)
+            client->read_ended = client->fin_received;
+        session_watch(session, &session->backend_event, -1, 0);
+        stream_close(&session->backend, endings[session->reason].abort_backend);
         session->deadline_ms =
             session_now(session) + session->snapshot->config->limits.linger_timeout_ms;
         if (!endings[session->reason].graceful || !client->secure)
@@ -279,6 +283,7 @@ static short session_client_interest(const struct session *session)
         reads = !sign_job_is_waiting(session->sign_job);
         break;
     case SESSION_CONNECT:
+        reads = !client->read_ended && session->bytes_in == 0;
         break;
     case SESSION_RELAY:
         reads = !client->read_ended && !stream_has_output(&session->backend);

@@ -145,9 +145,8 @@ enum session_step session_end(struct session *session, enum session_step step,
                               enum session_reason reason, const char *format, ...)
     PRINTF_LIKE(4, 5);
 
-/* For steps: closes the backend's stream, with its event, so that another may be opened.
- */
-void session_close_backend(struct session *session, bool abort);
+/* For steps: gives up the backend's socket, so that another may be opened. */
+void session_drop_backend(struct session *session);
 
 /* Milliseconds of a clock that never jumps, read once per event. */
 uint64_t session_now(const struct session *session);

@@ -16,6 +16,9 @@ static struct socket_group *sockets_find(struct sockets *sockets,
                                          const struct address *address);
 static bool sockets_bind(struct sockets *sockets, const struct address *address,
                          struct error *error);
+static bool sockets_hold_port(const struct sockets *sockets,
+                              const struct address *address);
+static in_port_t address_port(const struct address *address);
 static bool sockets_add(struct sockets *sockets, const struct address *address, int *fds);
 static bool socket_is_free(const struct address *address, struct error *error);
 static int socket_bind(const struct address *address, bool share, struct error *error);
@@ -79,7 +82,7 @@ static struct socket_group *sockets_find(struct sockets *sockets,
 static bool sockets_bind(struct sockets *sockets, const struct address *address,
                          struct error *error)
 {
-    if (!socket_is_free(address, error))
+    if (!sockets_hold_port(sockets, address) && !socket_is_free(address, error))
         return false;
     int *fds = malloc(sockets->workers * sizeof(*fds));
     if (!fds)
@@ -101,6 +104,18 @@ static bool sockets_bind(struct sockets *sockets, const struct address *address,
     return error_set(error, "out of memory");
 }
 
+/* Where we listen on the port already, on another address, the trial would find us. */
+static bool sockets_hold_port(const struct sockets *sockets,
+                              const struct address *address)
+{
+    for (size_t i = 0; i < sockets->count; i++) {
+        if (sockets->groups[i].current &&
+            address_port(&sockets->groups[i].address) == address_port(address))
+            return true;
+    }
+    return false;
+}
+
 static bool sockets_add(struct sockets *sockets, const struct address *address, int *fds)
 {
     struct socket_group *groups =
@@ -112,6 +127,19 @@ static bool sockets_add(struct sockets *sockets, const struct address *address, 
     groups[sockets->count++] =
         (struct socket_group){.address = *address, .fds = fds, .wanted = true};
     return true;
+}
+
+static in_port_t address_port(const struct address *address)
+{
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+
+    if (address->storage.ss_family == AF_INET) {
+        memcpy(&in, &address->storage, sizeof(in));
+        return in.sin_port;
+    }
+    memcpy(&in6, &address->storage, sizeof(in6));
+    return in6.sin6_port;
 }
 
 /* `*` is both families on one socket, or IPv4 where the machine has no IPv6. */

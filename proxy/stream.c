@@ -101,6 +101,7 @@ enum io stream_accept(struct stream *stream)
     if (error == WC_PENDING_E)
         return pushed == IO_OK ? IO_PENDING : pushed;
     stream->error = error;
+    stream->read_ended = error == WOLFSSL_ERROR_ZERO_RETURN;
     return IO_ERROR;
 }
 
@@ -157,6 +158,18 @@ enum io stream_write(struct stream *stream, const uint8_t *bytes, size_t length)
     if (stream->burst_bytes > BURST_SMALL_BYTES)
         stream->burst_bytes = BURST_SMALL_BYTES;
     return stream_push(stream);
+}
+
+bool stream_keep(struct stream *stream, const uint8_t *bytes, size_t length)
+{
+    return pending_append(&stream->out, bytes, length);
+}
+
+void stream_drop_socket(struct stream *stream)
+{
+    if (stream->fd >= 0)
+        close(stream->fd);
+    stream->fd = -1;
 }
 
 enum io stream_flush(struct stream *stream)
@@ -362,6 +375,9 @@ static enum io stream_read_plain(struct stream *stream, size_t *length)
 
     if (got < 0)
         return stream_fail(stream, errno);
+    /* The kernel reports a reset once; after a send has seen it there is only an end. */
+    if (got == 0 && stream->broken)
+        return IO_ERROR;
     if (got == 0)
         stream->read_ended = true;
     *length = (size_t)got;
@@ -414,8 +430,8 @@ static enum io stream_fail(struct stream *stream, int error)
     if (error == EAGAIN || error == EINTR)
         return IO_AGAIN;
     stream->error = error;
-    if (error == ECONNRESET)
-        stream->reset = true;
+    if (error != EPIPE)
+        stream->broken = true;
     return IO_ERROR;
 }
 

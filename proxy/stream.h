@@ -57,26 +57,25 @@ struct stream {
     struct pending in;       /* ciphertext received, not consumed */
     struct pending out;      /* for the peer, not taken yet */
     int error;               /* errno or wolfSSL error of the last IO_ERROR */
-    uint32_t
-        control_records; /* received since control_since_ms without application data */
-    uint64_t control_since_ms;
-    uint32_t burst_bytes; /* written since the connection was last quiet */
-    bool secure;          /* the handshake is done */
-    bool fin_received;    /* the socket has ended */
-    bool read_ended;      /* nothing more will come */
-    bool truncated;       /* it ended without close_notify */
-    bool write_ended;     /* close_notify or end of file is queued behind `out` */
-    bool write_shut;      /* and FIN is out */
-    bool write_failed;    /* the peer takes nothing more */
-    bool reset;           /* the connection was reset */
-    bool flooded;         /* it sent more control records than anybody needs */
+    uint32_t burst_bytes;      /* written since the connection was last quiet */
+    uint32_t control_records;  /* since control_since_ms or the last application data */
+    uint64_t control_since_ms; /* by stream_tick */
+    bool secure;               /* the handshake is done */
+    bool fin_received;         /* the socket has ended */
+    bool read_ended;           /* nothing more will come */
+    bool truncated;            /* it ended without close_notify */
+    bool write_ended;          /* close_notify or end of file is queued behind `out` */
+    bool write_shut;           /* and FIN is out */
+    bool write_failed;         /* the peer takes nothing more */
+    bool broken; /* reset, timed out: its end is not the end of what was said */
+    bool flooded; /* it sent more control records than anybody needs */
 };
 
 enum io {
     IO_OK,
     IO_AGAIN,   /* nothing to be had now */
     IO_PENDING, /* the handshake waits for its signature */
-    IO_ERROR    /* see error, reset */
+    IO_ERROR    /* see error, broken */
 };
 
 void stream_init(struct stream *stream, struct scratch *scratch);
@@ -94,7 +93,8 @@ enum io stream_receive(struct stream *stream);
 /* What stream_receive has gathered and TLS has not consumed. */
 const uint8_t *stream_received(const struct stream *stream, size_t *length);
 
-/* Goes on with the TLS handshake on the received bytes.  Output, alerts too, is sent. */
+/* Goes on with the TLS handshake on the received bytes.  Output, alerts too, is sent.
+ * IO_ERROR with read_ended: the client said close_notify. */
 enum io stream_accept(struct stream *stream);
 
 /* Reads once into scratch->plain.  Sets *length (0 with IO_OK only at the end, see
@@ -122,6 +122,12 @@ bool stream_can_rekey(const struct stream *stream);
 
 /* Sends, keeping what the peer does not take. */
 enum io stream_write(struct stream *stream, const uint8_t *bytes, size_t length);
+
+/* Keeps bytes to be sent before all others, once there is a socket. */
+bool stream_keep(struct stream *stream, const uint8_t *bytes, size_t length) MUST_CHECK;
+
+/* Closes the socket alone; what is kept stays for the next one. */
+void stream_drop_socket(struct stream *stream);
 
 /* Sends what is kept. */
 enum io stream_flush(struct stream *stream);

@@ -88,8 +88,8 @@ def serve():
 
 
 @pytest.fixture
-def running(folder):
-    """Takes responsibility for a Pawl: running(pawl) starts and, at the end, checks it."""
+def running(folder, serve):
+    """Starts a Pawl and checks it at the end, while its backends still run."""
     with contextlib.ExitStack() as stack:
         def start(pawl):
             pawl.start()

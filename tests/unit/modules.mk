@@ -28,3 +28,13 @@ stream_output  := $(stream_lab)
 stream_mix     := $(stream_lab)
 relay          := proxy/relay proxy/stream tests/unit/net_pair
 backend        := proxy/backend proxy/stream proxy/proxy_protocol proxy/error tests/unit/net_pair
+control        := proxy/control proxy/error tests/unit/net_pair
+sockets        := proxy/sockets proxy/error config/value tests/unit/net_pair
+
+config_lab     := config/config config/check config/keys config/keys_read config/keys_print config/reader config/suggest config/value config/bundle proxy/error
+worker_lab     := certs/keyholder_client certs/certstore certs/tls_policy certs/keyholder certs/keyring certs/private_key certs/vault certs/keyholder_msg certs/certcheck certs/pem proxy/log tests/unit/certs_lab
+generation     := proxy/generation $(config_lab) tests/unit/net_pair
+sandbox        := proxy/sandbox proxy/error
+snapshot       := proxy/snapshot $(worker_lab) $(config_lab)
+handshake      := proxy/handshake proxy/stream proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) config/bundle proxy/error tests/unit/hello_builder tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
+session        := proxy/session proxy/handshake proxy/backend proxy/relay proxy/stream proxy/snapshot proxy/proxy_protocol proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) $(config_lab) tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair

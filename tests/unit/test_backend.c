@@ -51,9 +51,9 @@ uint64_t session_now(const struct session *asking)
     return clock_ms;
 }
 
-void session_close_backend(struct session *closed, bool abort_it)
+void session_drop_backend(struct session *dropped)
 {
-    stream_close(&closed->backend, abort_it);
+    stream_drop_socket(&dropped->backend);
 }
 
 unsigned snapshot_rotate(struct snapshot *of, const struct config_backend *turned)
@@ -359,6 +359,7 @@ static void introduces_the_client_before_its_first_byte(void **state)
     backend.send_proxy = SEND_PROXY_V1;
     const int listening = add_listening();
     assert_int_equal(run(SESSION_ENTERED), STEP_NEXT);
+    assert_int_equal(stream_flush(&session.backend), IO_OK);
     net_wait(listening, POLLIN);
     const int accepted = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     net_wait(accepted, POLLIN);

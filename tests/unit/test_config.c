@@ -14,7 +14,7 @@
 #include "config/bundle.h"
 
 #define LISTENER    "[listener web]\naddress = *:443\n"
-#define CERTIFICATE "[certificate main]\nchain = /c.pem\n"
+#define CERTIFICATE "[certificate main]\nchain = /c.pem\nkey = /k.pem\n"
 #define BACKEND     "[backend app]\naddress = 127.0.0.1:3000\n"
 #define MINIMAL     LISTENER CERTIFICATE BACKEND /* lines 1 to 6 */
 
@@ -79,7 +79,7 @@ static void assert_text_reports(const char *text, const char *problem)
     assert_only(problem);
 }
 
-static void six_lines_are_enough(void **state)
+static void seven_lines_are_enough(void **state)
 {
     (void)state;
     read_as("a.ini", MINIMAL);
@@ -96,7 +96,7 @@ static void six_lines_are_enough(void **state)
     assert_ptr_equal(config->listeners[0].backend, &config->backends[0]);
     assert_string_equal(config->certificates[0].chain, "/c.pem");
     assert_int_equal(config->certificates[0].chain_line, 4);
-    assert_null(config->certificates[0].key);
+    assert_string_equal(config->certificates[0].key, "/k.pem");
 }
 
 static void relative_paths_are_taken_from_the_directory_of_the_text(void **state)
@@ -112,7 +112,8 @@ static void relative_paths_are_taken_from_the_directory_of_the_text(void **state
 static void paths_stay_relative_beside_a_text_without_directory(void **state)
 {
     (void)state;
-    read_as("proxy.ini", LISTENER BACKEND "[certificate main]\nchain = tls/c.pem\n");
+    read_as("proxy.ini",
+            LISTENER BACKEND "[certificate main]\nchain = tls/c.pem\nkey = /k.pem\n");
     assert_string_equal(config->certificates[0].chain, "tls/c.pem");
 }
 
@@ -137,7 +138,7 @@ static void unknown_key_like_no_other_is_not_guessed(void **state)
 {
     (void)state;
     assert_text_reports(MINIMAL "[log]\nxyzzy = 1\n",
-                        "a.ini:8: unknown key \"xyzzy\" in [log]");
+                        "a.ini:9: unknown key \"xyzzy\" in [log]");
 }
 
 static void unknown_section_is_guessed_once_and_skipped(void **state)
@@ -166,8 +167,8 @@ static void duplicate_key_names_the_first_line(void **state)
 static void duplicate_named_section_names_the_first_line(void **state)
 {
     (void)state;
-    assert_text_reports(MINIMAL "[certificate main]\nchain = /d.pem\n",
-                        "a.ini:7: section [certificate main] is already in line 3");
+    assert_text_reports(MINIMAL "[certificate main]\nchain = /d.pem\nkey = /k.pem\n",
+                        "a.ini:8: section [certificate main] is already in line 3");
 }
 
 static void duplicate_plain_section_is_reported_and_still_checked(void **state)
@@ -175,17 +176,18 @@ static void duplicate_plain_section_is_reported_and_still_checked(void **state)
     (void)state;
     read_as("a.ini", MINIMAL "[log]\nlevel = debug\n[log]\nlevel = loud\n");
     assert_int_equal(report.count, 2);
-    assert_reported("a.ini:9: section [log] is already in line 7");
+    assert_reported("a.ini:10: section [log] is already in line 8");
     assert_reported(
-        "a.ini:10: level in [log]: \"loud\" is none of error, warning, info, debug");
+        "a.ini:11: level in [log]: \"loud\" is none of error, warning, info, debug");
     assert_int_equal(config->log.level, LOG_LEVEL_DEBUG);
 }
 
 static void same_name_in_two_kinds_is_fine(void **state)
 {
     (void)state;
-    read_as("a.ini", "[listener a]\naddress = *:1\n[certificate a]\nchain = /c\n"
-                     "[backend a]\naddress = unix:/a\n");
+    read_as("a.ini",
+            "[listener a]\naddress = *:1\n[certificate a]\nchain = /c\nkey = /k\n"
+            "[backend a]\naddress = unix:/a\n");
     assert_no_error();
 }
 
@@ -200,7 +202,7 @@ static void superfluous_name_is_reported(void **state)
 {
     (void)state;
     assert_text_reports(MINIMAL "[log x]\nlevel = info\n",
-                        "a.ini:7: section [log] takes no name, but has \"x\"");
+                        "a.ini:8: section [log] takes no name, but has \"x\"");
 }
 
 static void odd_letters_in_a_name_are_reported(void **state)
@@ -213,7 +215,7 @@ static void odd_letters_in_a_name_are_reported(void **state)
         snprintf(text, sizeof(text), MINIMAL "[backend %s]\naddress = unix:/a\n",
                  names[i]);
         snprintf(problem, sizeof(problem),
-                 "a.ini:7: section [backend %s]: a name has only letters, digits, \".\", "
+                 "a.ini:8: section [backend %s]: a name has only letters, digits, \".\", "
                  "\"_\" "
                  "and \"-\"",
                  names[i]);
@@ -275,18 +277,19 @@ static void listeners_with_one_address_are_reported(void **state)
     (void)state;
     assert_text_reports(
         MINIMAL "[listener b]\naddress = *:444, [::]:443\n",
-        "a.ini:8: listener \"b\": [::]:443 is already an address of listener "
+        "a.ini:9: listener \"b\": [::]:443 is already an address of listener "
         "\"web\" in line 2");
 }
 
 static void second_default_certificate_is_reported(void **state)
 {
     (void)state;
-    assert_text_reports(LISTENER BACKEND "[certificate a]\nchain = /a\ndefault = yes\n"
-                                         "[certificate b]\nchain = /b\ndefault = no\n"
-                                         "[certificate c]\nchain = /c\ndefault = on\n",
-                        "a.ini:13: certificate \"c\": the default is already certificate "
-                        "\"a\" in line 7");
+    assert_text_reports(LISTENER BACKEND
+                        "[certificate a]\nchain = /a\nkey = /k\ndefault = yes\n"
+                        "[certificate b]\nchain = /b\nkey = /k\ndefault = no\n"
+                        "[certificate c]\nchain = /c\nkey = /k\ndefault = on\n",
+                        "a.ini:16: certificate \"c\": the default is already certificate "
+                        "\"a\" in line 8");
 }
 
 static void remote_plaintext_must_be_allowed(void **state)
@@ -294,7 +297,7 @@ static void remote_plaintext_must_be_allowed(void **state)
     (void)state;
     const char *remote = LISTENER CERTIFICATE "[backend app]\naddress = 10.0.0.1:80\n";
     assert_text_reports(
-        remote, "a.ini:6: backend \"app\": 10.0.0.1:80 is another machine, and "
+        remote, "a.ini:7: backend \"app\": 10.0.0.1:80 is another machine, and "
                 "everybody on the way could read what Pawl has decrypted (if that "
                 "network is trusted, write allow_remote_plaintext = yes)");
     clean(NULL);
@@ -344,8 +347,9 @@ static void thousands_of_sections_are_read(void **state)
     assert_non_null(text);
     size_t length = (size_t)snprintf(text, size, "%s", LISTENER BACKEND);
     for (int i = 0; i < COUNT; i++) {
-        length += (size_t)snprintf(text + length, size - length,
-                                   "[certificate c%d]\nchain = /%d.pem\n", i, i);
+        length +=
+            (size_t)snprintf(text + length, size - length,
+                             "[certificate c%d]\nchain = /%d.pem\nkey = /k\n", i, i);
     }
     read_as("a.ini", text);
     free(text);
@@ -359,7 +363,8 @@ static void bundle_holds_the_same_configuration(void **state)
     (void)state;
     struct bundle_builder *builder = bundle_builder_new("test", NULL);
     const char *file = "/etc/pawl/proxy.ini";
-    const char *text = LISTENER BACKEND "[certificate main]\nchain = c.pem\n";
+    const char *text =
+        LISTENER BACKEND "[certificate main]\nchain = c.pem\nkey = k.pem\n";
     assert_true(bundle_add(builder, CONFIG_BLOB_TEXT, text, strlen(text), NULL));
     assert_true(bundle_add(builder, CONFIG_BLOB_FILE, file, strlen(file), NULL));
     const int fd = bundle_seal(builder, NULL);
@@ -406,7 +411,7 @@ static void workers_follow_the_processors_unless_configured(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(six_lines_are_enough),
+        TEST(seven_lines_are_enough),
         TEST(relative_paths_are_taken_from_the_directory_of_the_text),
         TEST(paths_stay_relative_beside_a_text_without_directory),
         TEST(unknown_key_is_guessed),

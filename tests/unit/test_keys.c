@@ -11,8 +11,8 @@
 
 #define MINIMAL                                                                          \
     "[listener web]\naddress = *:443\n"                                                  \
-    "[certificate main]\nchain = /c.pem\n"                                               \
-    "[backend app]\naddress = 127.0.0.1:3000\n" /* lines 1 to 6 */
+    "[certificate main]\nchain = /c.pem\nkey = /k.pem\n"                                 \
+    "[backend app]\naddress = 127.0.0.1:3000\n" /* lines 1 to 7 */
 
 static struct config *config;
 static struct report report;
@@ -127,7 +127,7 @@ static void value_out_of_range_says_the_range(void **state)
 {
     (void)state;
     assert_text_reports(MINIMAL "[limits]\nidle_timeout = 8d\n",
-                        "a.ini:8: idle_timeout in [limits]: 8d is outside 100ms to 7d");
+                        "a.ini:9: idle_timeout in [limits]: 8d is outside 100ms to 7d");
 }
 
 static void workers_are_auto_or_in_range(void **state)
@@ -143,7 +143,7 @@ static void workers_are_auto_or_in_range(void **state)
         char text[256];
         char problem[256];
         snprintf(text, sizeof(text), MINIMAL "[proxy]\nworkers = %s\n", cases[i].value);
-        snprintf(problem, sizeof(problem), "a.ini:8: workers in [proxy]: %s",
+        snprintf(problem, sizeof(problem), "a.ini:9: workers in [proxy]: %s",
                  cases[i].problem);
         assert_text_reports(text, problem);
         clean(NULL);

@@ -271,7 +271,7 @@ static void notices_a_reset(void **state)
     pair.client.fd = -1;
     net_wait(pair.server.fd, POLLIN);
     assert_int_equal(stream_read(&pair.server, &length), IO_ERROR);
-    assert_true(pair.server.reset);
+    assert_true(pair.server.broken);
     assert_int_equal(pair.server.error, ECONNRESET);
     assert_string_equal(stream_error_text(&pair.server), strerror(ECONNRESET));
 }

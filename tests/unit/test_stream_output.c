@@ -18,7 +18,7 @@ enum { BULK_BYTES = SCRATCH_PLAIN_READ, RECORD_HEADER = 5, RECORD_EXTRA = 17 };
 
 static struct stream_pair pair;
 static uint8_t sent[BULK_BYTES];
-static uint8_t got[4 * BULK_BYTES];
+static uint8_t got[8 * BULK_BYTES];
 
 /* A plain stream and its peer. */
 static struct stream plain;
@@ -112,17 +112,50 @@ static void fills_the_socket_and_keeps_the_rest_in_order(void **state)
     assert_int_equal(stream_write(&plain, sent + 1000, sizeof sent - 1000), IO_OK);
     assert_true(stream_has_output(&plain));
     assert_int_equal(stream_end_write(&plain), IO_OK);
-    static uint8_t all[4 * BULK_BYTES + BULK_BYTES];
-    size_t total = 0;
-    int taken;
-    do {
+    assert_int_equal(drain_peer(), before + sizeof sent);
+    assert_memory_equal(got + before, sent, sizeof sent);
+}
+
+/* Also when the socket has room again and the kept bytes have moved in their buffer. */
+static void what_is_written_later_comes_later(void **state)
+{
+    size_t written = 0, taken = 0;
+    int piece = -1;
+    (void)state;
+    const size_t before = net_fill(plain.fd);
+    while (written < sizeof sent) {
+        assert_int_equal(stream_write(&plain, sent + written, 4096), IO_OK);
+        written += 4096;
+        piece = net_take(peer, got + taken, 3000);
+        taken += piece > 0 ? (size_t)piece : 0;
+        if (written % 12288 == 0)
+            assert_int_not_equal(stream_flush(&plain), IO_ERROR);
+    }
+    assert_int_equal(stream_end_write(&plain), IO_OK);
+    while (piece != 0) {
         assert_int_not_equal(stream_flush(&plain), IO_ERROR);
         net_wait(peer, POLLIN);
-        taken = net_take(peer, all + total, sizeof all - total);
-        total += taken > 0 ? (size_t)taken : 0;
-    } while (taken != 0);
-    assert_int_equal(total, before + sizeof sent);
-    assert_memory_equal(all + before, sent, sizeof sent);
+        piece = net_take(peer, got + taken, sizeof got - taken);
+        taken += piece > 0 ? (size_t)piece : 0;
+    }
+    assert_int_equal(taken, before + sizeof sent);
+    assert_memory_equal(got + before, sent, sizeof sent);
+}
+
+/* As if the peer had taken 100 of 1024 bytes: the rest moves, and nothing is allocated.
+ */
+static void room_that_was_freed_is_used_again(void **state)
+{
+    (void)state;
+    const size_t before = net_fill(plain.fd);
+    assert_int_equal(stream_write(&plain, sent, 1024), IO_OK);
+    assert_int_equal(plain.out.capacity, 1024);
+    plain.out.start = 100;
+    assert_int_equal(stream_write(&plain, sent + 1024, 50), IO_OK);
+    assert_int_equal(plain.out.capacity, 1024);
+    assert_int_equal(stream_end_write(&plain), IO_OK);
+    assert_int_equal(drain_peer(), before + 974);
+    assert_memory_equal(got + before, sent + 100, 974);
 }
 
 static void frees_the_output_with_its_last_byte(void **state)
@@ -190,7 +223,7 @@ static void a_peer_that_is_gone_fails_the_write_but_not_the_read(void **state)
     assert_int_equal(stream_write(&plain, sent, 100), IO_ERROR);
     assert_int_equal(plain.error, EPIPE);
     assert_true(plain.write_failed);
-    assert_false(plain.reset);
+    assert_false(plain.broken);
     assert_int_equal(stream_pair_read(&plain, got, 10), 10);
     assert_memory_equal(got, "last words", 10);
 }
@@ -382,6 +415,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_PLAIN(fills_the_socket_and_keeps_the_rest_in_order),
+        WITH_PLAIN(what_is_written_later_comes_later),
+        WITH_PLAIN(room_that_was_freed_is_used_again),
         WITH_PLAIN(frees_the_output_with_its_last_byte),
         WITH_PLAIN(refuses_to_keep_more_than_its_limit),
         WITH_PLAIN(ends_with_fin_behind_the_kept_output),

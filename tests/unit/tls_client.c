@@ -91,8 +91,13 @@ static int on_send(WOLFSSL *ssl, char *bytes, int size, void *argument)
 
 void tls_client_open(struct tls_client *client, int fd, enum tls_client_version version)
 {
+    tls_client_open_with(client, fd, client_contexts[version]);
+}
+
+void tls_client_open_with(struct tls_client *client, int fd, WOLFSSL_CTX *context)
+{
     *client = (struct tls_client){.fd = fd, .out = malloc(TLS_CLIENT_OUT_MAX)};
-    client->ssl = wolfSSL_new(client_contexts[version]);
+    client->ssl = wolfSSL_new(context);
     must(client->out && client->ssl, "no memory");
     wolfSSL_SSLSetIORecv(client->ssl, on_receive);
     wolfSSL_SSLSetIOSend(client->ssl, on_send);

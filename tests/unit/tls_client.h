@@ -30,8 +30,9 @@ void tls_contexts_open(void);
 void tls_contexts_close(void);
 WOLFSSL_CTX *tls_server_context(void);
 
-/* Takes `fd`. */
+/* Takes `fd`.  The second takes a context that is the test's own. */
 void tls_client_open(struct tls_client *client, int fd, enum tls_client_version version);
+void tls_client_open_with(struct tls_client *client, int fd, WOLFSSL_CTX *context);
 
 /* Goes on with the handshake; true when done.  Its output is gathered. */
 bool tls_client_connect(struct tls_client *client);

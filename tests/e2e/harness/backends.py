@@ -232,11 +232,12 @@ def resetting_at_once(connection, backend):
 
 
 def recorder(connection, backend):
-    """Notes the first bytes it receives as one item and answers `ok`."""
-    backend.notes.append(connection.recv(_CHUNK))
-    connection.sendall(b"ok")
-    while connection.recv(_CHUNK):
-        pass
+    """Keeps all that the first connection brings as one note and answers `ok` once."""
+    backend.notes.append(b"")
+    while data := connection.recv(_CHUNK):
+        if not backend.notes[0]:
+            connection.sendall(b"ok")
+        backend.notes[0] += data
 
 
 def http(connection, backend):

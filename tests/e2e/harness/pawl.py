@@ -34,7 +34,7 @@ class Pawl:
         self.probe = None  # called with a fresh TlsClient before the end
         self._arguments = [str(argument) for argument in arguments]
         self._environment = {**os.environ, **(environment or {})}
-        self._clients = []
+        self.clients = []
         self._allowed = []
         self._expected = []
         self._ended_by_test = False
@@ -111,7 +111,7 @@ class Pawl:
     def client(self, sni="app.example", context=None, address=None):
         """A TLS client before its handshake."""
         client = TlsClient(address or self.listen[0], context or client_context(), sni)
-        self._clients.append(client)
+        self.clients.append(client)
         return client
 
     def session_line(self, client, **fields):
@@ -240,7 +240,7 @@ class Pawl:
             assert self.log.find(pattern), f"expected in the log: {pattern.pattern}"
 
     def _close_clients(self):
-        for client in self._clients:
+        for client in self.clients:
             client.close()
 
     def _kill_everything(self):

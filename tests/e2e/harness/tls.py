@@ -85,10 +85,6 @@ class TlsClient:
             return self._run(self.tls.read, size)
         except ssl.SSLZeroReturnError:
             return b""
-        except ssl.SSLError as error:
-            if error.reason == "UNEXPECTED_EOF_WHILE_READING":
-                raise Truncated from error
-            raise
 
     def recv_exactly(self, size):
         parts = bytearray()
@@ -169,9 +165,11 @@ class TlsClient:
             except ssl.SSLWantReadError:
                 self._flush()
                 self._fill()
-            except ssl.SSLError:
+            except ssl.SSLError as error:
                 with contextlib.suppress(OSError):
                     self._flush()
+                if error.reason == "UNEXPECTED_EOF_WHILE_READING":
+                    raise Truncated from error
                 raise
 
     def _flush(self):
