@@ -18,6 +18,9 @@
 /* The kinds of certificate key Pawl serves. */
 enum key_type { KEY_ECDSA_P256, KEY_ECDSA_P384, KEY_ED25519, KEY_RSA, KEY_TYPE_COUNT };
 
+/* Everything Pawl speaks, in its order; without tickets. */
+extern const struct config_tls tls_policy_widest;
+
 /* Sets versions, suites, groups and resumption policy on a fresh server context, as
  * narrow as `tls` says. */
 bool tls_policy_apply(WOLFSSL_CTX *context, const struct config_tls *tls,

@@ -35,7 +35,8 @@ int sign_lab_open(void **state)
     lab_section(&sign_lab.lab, "rsa");
     sign_lab.chains = lab_chains(&sign_lab.lab);
     sign_lab.keys = lab_keys(&sign_lab.lab);
-    sign_lab.store = certstore_new(&sign_lab.lab.config, sign_lab.chains, &report);
+    sign_lab.lab.config.tls = tls_policy_widest;
+    sign_lab.store = certstore_new(&sign_lab.lab.config, sign_lab.chains, NULL, &report);
     char *root = lab_read(&sign_lab.lab, "root.pem", &size);
     sign_lab.client_contexts[PAIR_TLS12] =
         tls_pair_client_context(PAIR_TLS12, root, size);

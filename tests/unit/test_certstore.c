@@ -56,7 +56,8 @@ static int stop(void **state)
 static void build(void)
 {
     struct bundle *chains = lab_chains(&lab);
-    store = certstore_new(&lab.config, chains, &report);
+    lab.config.tls = tls_policy_widest;
+    store = certstore_new(&lab.config, chains, NULL, &report);
     bundle_close(chains);
     assert_non_null(store);
 }
@@ -213,7 +214,8 @@ static void chain_that_was_not_handed_over_is_an_error(void **state)
     lab_section(&lab, "www");
     struct bundle *chains = lab_chains(&lab);
     lab_section(&lab, "other");
-    store = certstore_new(&lab.config, chains, &report);
+    lab.config.tls = tls_policy_widest;
+    store = certstore_new(&lab.config, chains, NULL, &report);
     bundle_close(chains);
     assert_true(
         lab_reported(&report, REPORT_ERROR, "proxy.ini:21: certificate \"other\": "));
@@ -226,7 +228,8 @@ static void without_certificates_nothing_is_found(void **state)
     lab_section(&lab, "www");
     chains = lab_chains(&lab);
     lab_forget_sections(&lab);
-    store = certstore_new(&lab.config, chains, &report);
+    lab.config.tls = tls_policy_widest;
+    store = certstore_new(&lab.config, chains, NULL, &report);
     bundle_close(chains);
     assert_string_equal(found("www.a.test", ALL), "none");
 }
@@ -250,6 +253,7 @@ static void many_certificates_are_served(void **state)
     struct config_certificate *sections = calloc(MANY, sizeof *sections);
     assert_non_null(sections);
     struct config config = lab.config;
+    config.tls = tls_policy_widest;
     const struct config_certificate *www = lab_section(&lab, "www");
     struct bundle *chains = lab_chains(&lab);
     for (size_t i = 0; i < MANY; i++) {
@@ -259,7 +263,7 @@ static void many_certificates_are_served(void **state)
     }
     config.certificates = sections;
     config.certificate_count = MANY;
-    store = certstore_new(&config, chains, &report);
+    store = certstore_new(&config, chains, NULL, &report);
     bundle_close(chains);
     assert_string_equal(found("www.a.test", ALL), "c0");
     assert_string_equal(certstore_at(store, MANY - 1)->name, "c999");

@@ -83,7 +83,7 @@ static void begin_session(void (*make)(int fds[2]), WOLFSSL_CTX *context)
     int fds[2];
     make(fds);
     worker = (struct worker){.base = sign_lab.base, .keyholder = sign_lab.signer};
-    snapshot = (struct snapshot){.certs = sign_lab.store};
+    snapshot = (struct snapshot){.certs = sign_lab.store, .config = &sign_lab.lab.config};
     session = (struct session){
         .worker = &worker, .snapshot = &snapshot, .reason = REASON_INTERNAL};
     stream_init(&session.client, &scratch);

@@ -13,10 +13,16 @@
 
 #include "tests/unit/net_pair.h"
 
+enum { IDLE_MS = 600000, HALF_CLOSE_MS = 60000, WINDOW_MS = 3600000 };
 enum { BULK_BYTES = 400000, DEADLINE_S = 20 };
 
 static struct scratch scratch;
 static struct session session;
+static struct config config = {.limits.idle_timeout_ms = IDLE_MS,
+                               .limits.half_close_timeout_ms = HALF_CLOSE_MS,
+                               .tls.window_ms = WINDOW_MS,
+                               .tls.tls12_max_lifetime_ms = WINDOW_MS};
+static struct snapshot snapshot = {.config = &config};
 static struct address backend_address = {.text = "127.0.0.1:3000"};
 static int client_fd; /* the far ends */
 static int backend_fd;
@@ -53,6 +59,8 @@ static void open_relay(void (*make)(int fds[2]))
     clock_ms = 1000;
     session = (struct session){.state = SESSION_RELAY,
                                .active_ms = clock_ms,
+                               .rekeyed_ms = clock_ms,
+                               .snapshot = &snapshot,
                                .reason = REASON_INTERNAL,
                                .backend_address = &backend_address};
     stream_init(&session.client, &scratch);
@@ -427,6 +435,7 @@ static void a_client_that_takes_no_more_closes_the_session(void **state)
 static void a_timeout_while_both_are_open_is_idleness(void **state)
 {
     (void)state;
+    clock_ms += IDLE_MS;
     assert_int_equal(run(SESSION_TIMEOUT), STEP_END);
     assert_int_equal(session.reason, REASON_IDLE_TIMEOUT);
 }
@@ -436,6 +445,7 @@ static void a_timeout_after_one_end_is_that_of_a_half_closed_session(void **stat
     (void)state;
     (void)shutdown(client_fd, SHUT_WR);
     assert_int_equal(relay_until(backend_fd, 1), 0);
+    clock_ms += HALF_CLOSE_MS;
     assert_int_equal(run(SESSION_TIMEOUT), STEP_END);
     assert_int_equal(session.reason, REASON_HALF_CLOSE_TIMEOUT);
 }

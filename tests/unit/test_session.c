@@ -78,6 +78,7 @@ static int begin(void **state)
                                            .idle_timeout_ms = 10000,
                                            .half_close_timeout_ms = 10000,
                                            .linger_timeout_ms = 10000};
+    config.tls = tls_policy_widest;
     snapshot = (struct snapshot){.references = 1,
                                  .config = &config,
                                  .certs = sign_lab.store,

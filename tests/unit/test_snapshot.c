@@ -61,7 +61,7 @@ static struct config *read_config(const char *name)
 
 static struct snapshot *make_snapshot(const char *name)
 {
-    struct snapshot *snapshot = snapshot_new(read_config(name), chains, &report);
+    struct snapshot *snapshot = snapshot_new(read_config(name), chains, NULL, &report);
     assert_non_null(snapshot);
     return snapshot;
 }

@@ -65,7 +65,7 @@ static int start(void **state)
     base = event_base_new();
     signer = keyholder_client_new(base, &error);
     server = (struct certificate){.name = "server", .context = server_context()};
-    assert_true(tls_policy_apply(server.context, &error));
+    assert_true(tls_policy_apply(server.context, &tls_policy_widest, &error));
     client = tls_pair_client_context(PAIR_TLS13, root, root_size);
     return 0;
 }
@@ -265,7 +265,7 @@ static void client_context_is_refused(void **state)
 {
     (void)state;
     struct error error = {.text = ""};
-    assert_false(tls_policy_apply(client, &error));
+    assert_false(tls_policy_apply(client, &tls_policy_widest, &error));
     assert_true(error.text[0] != '\0');
 }
 
