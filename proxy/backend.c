@@ -192,9 +192,6 @@ static enum session_step backend_hear_client(struct session *session)
     if (got == IO_ERROR)
         return session_end(session, STEP_END, REASON_TLS_ERROR, "%s",
                            stream_error_text(client));
-    if (client->read_ended && session->bytes_in == 0)
-        return session_end(session, STEP_END, REASON_CLIENT_CLOSED,
-                           "before a backend was reached");
     return STEP_WAIT;
 }
 

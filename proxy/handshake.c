@@ -36,7 +36,10 @@ enum session_step handshake_run_hello(struct session *session, unsigned events)
     switch (hello_read(&session->scan, bytes, length, client->scratch->plain, &hello,
                        &verdict)) {
     case HELLO_INCOMPLETE:
-        return client->fin_received ? handshake_lost(session) : STEP_WAIT;
+        if (length < HELLO_BYTES_MAX)
+            return client->fin_received ? handshake_lost(session) : STEP_WAIT;
+        return session_end(session, STEP_CLOSE, REASON_INTERNAL,
+                           "a ClientHello without end");
     case HELLO_REFUSED:
         session->refusal = verdict.refusal;
         return handshake_refuse(session, verdict.alert, REASON_HELLO_REFUSED,

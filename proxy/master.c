@@ -32,6 +32,7 @@ int master_run(const struct master_options *options)
     struct error error;
 
     log_open("master", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    log_never_wait();
     if (!master_check_library(&error) || !master_open(&master, &error)) {
         log_error("%s", error.text);
         master_close(&master);

@@ -92,6 +92,9 @@ void fleet_close(struct master *master);
 /* Captures the source again and has it prepared; at the start, for the first time. */
 void reload_begin(struct master *master);
 
+/* Refuses what is being prepared without waiting for further answers. */
+void reload_give_up(struct master *master);
+
 /* To be called whenever something has changed that a decision may wait for. */
 void reload_consider(struct master *master);
 

@@ -121,6 +121,7 @@ enum io stream_write(struct stream *stream, const uint8_t *bytes, size_t length)
         int written = wolfSSL_write(stream->ssl, bytes, (int)record);
         if (written <= 0) {
             stream->error = wolfSSL_get_error(stream->ssl, written);
+            stream->scratch->out_length = 0; /* it is nobody else's */
             return IO_ERROR;
         }
         stream->burst_bytes += (uint32_t)written;

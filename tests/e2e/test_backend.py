@@ -1,6 +1,7 @@
 """Finding, losing and changing backends."""
 
 import collections
+import os
 import socket
 import time
 
@@ -138,6 +139,23 @@ def test_a_backend_that_does_not_accept_is_given_up(pawl, serve):
     assert backend.address in proxy.session_line(client)["detail"]
     for sock in (full, *waiting):
         sock.close()
+
+
+def test_a_unix_backend_with_a_full_queue_is_tried_again(pawl, folder, serve):
+    path = f"{folder}/app.sock"
+    with socket.socket(socket.AF_UNIX) as full, socket.socket(socket.AF_UNIX) as first:
+        full.bind(path)
+        os.chmod(path, 0o666)
+        full.listen(0)
+        first.connect(path)  # takes the only place
+        proxy = pawl(f"unix:{path}", backend_keys={"wait": "10s"})
+        proxy.allow_log("backend_reset")  # for the check at the end, once this is closed
+        client = proxy.connect()
+        client.send(b"hello")
+        full.accept()[0].close()
+        connection, _ = full.accept()
+        with connection:
+            assert connection.recv(5) == b"hello"
 
 
 # --- A backend that goes away.

@@ -114,6 +114,14 @@ def test_check_survives_bad_syntax(check, text, number, word):
     assert word in done.stderr
 
 
+def test_check_finds_one_address_in_two_listeners(check):
+    address = free_address()
+    done, lines = check({"listener web": {"address": address},
+                         "listener again": {"address": address}})
+    assert done.returncode == 1 and address in done.stderr
+    assert f"proxy.ini:{line_of(lines[6:], address) + 6}: " in done.stderr
+
+
 def test_check_of_a_missing_file_says_so(folder):
     done = command("check", folder / "none.ini")
     assert done.returncode == 1

@@ -32,6 +32,7 @@ class Pawl:
         self.folder = Path(folder)
         self.listen = list(listen)  # addresses that must be closed when it has ended
         self.probe = None  # called with a fresh TlsClient before the end
+        self.descriptors = None  # how many files each process may have open
         self._arguments = [str(argument) for argument in arguments]
         self._environment = {**os.environ, **(environment or {})}
         self.clients = []
@@ -60,8 +61,10 @@ class Pawl:
         self.config_file.write_text(settings.ini(self.sections) if text is None else text)
 
     def start(self):
+        limit = [f"--nofile={self.descriptors}:{self.descriptors}"]
+        wrapper = ["prlimit", *limit] if self.descriptors else []
         self.process = subprocess.Popen(
-            [BINARY, *self._arguments], cwd=self.folder, env=self._environment,
+            [*wrapper, BINARY, *self._arguments], cwd=self.folder, env=self._environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             start_new_session=True)
         self.log = LineReader(self.process.stderr)
