@@ -45,6 +45,9 @@ enum session_step handshake_run_hello(struct session *session, unsigned events)
         return handshake_refuse(session, verdict.alert, REASON_HELLO_REFUSED,
                                 verdict.error.text);
     case HELLO_COMPLETE:
+        if (hello_is_spread(&session->scan))
+            stream_repack(client, session->scan.record_offset, client->scratch->plain,
+                          session->scan.message_bytes);
         return handshake_begin(session, &hello);
     }
     return STEP_WAIT;

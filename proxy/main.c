@@ -8,7 +8,7 @@
  *   master      no key bytes, no client bytes  binds only         configuration, certificates
  *   worker      public certificates            clients, backends  none
  *   keyholder   private keys                   none               none
- *   demo        nothing                        one loopback port  none
+ *   demo-app    nothing                        one loopback port  none
  */
 /* clang-format on */
 #include <fcntl.h>

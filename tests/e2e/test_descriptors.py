@@ -3,7 +3,6 @@
 import os
 import time
 
-import pytest
 from harness import hello, procfs
 from harness.backends import echo, http
 from harness.http import HttpClient
@@ -16,13 +15,6 @@ def counts(proxy):
     return {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in proxy.processes()}
 
 
-def skip_unless_visible(proxy):
-    try:
-        counts(proxy)
-    except PermissionError:
-        pytest.skip("this user may not see the descriptors of other processes")
-
-
 def assert_back_at(proxy, before):
     wait_until(lambda: counts(proxy) == before, "all descriptors to be closed again")
 
@@ -30,7 +22,7 @@ def assert_back_at(proxy, before):
 def test_sessions_leave_no_descriptor(pawl, serve):
     backend = serve(http)
     proxy = pawl(backend, workers=2)
-    skip_unless_visible(proxy)
+    proxy.skip_unless_inspectable()
     before = counts(proxy)
     with Load(proxy.listen[0], kept=4, fresh=4) as load:
         load.wait_progress()
@@ -43,7 +35,7 @@ def test_sessions_leave_no_descriptor(pawl, serve):
 
 def test_reloads_leave_no_descriptor(pawl, serve):
     proxy = pawl(serve(http), workers=2)
-    skip_unless_visible(proxy)
+    proxy.skip_unless_inspectable()
     before = counts(proxy)
     for _ in range(10):
         proxy.reload()
@@ -57,7 +49,7 @@ def test_reloads_leave_no_descriptor(pawl, serve):
 
 def test_replaced_roles_leave_no_descriptor(pawl, serve):
     proxy = pawl(serve(http))
-    skip_unless_visible(proxy)
+    proxy.skip_unless_inspectable()
     proxy.expect_log("was killed by signal 9")
     before = sorted(counts(proxy).values())
     for title in ("worker 0", "keyholder 0", "worker 0"):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -215,7 +216,24 @@ def test_ctrl_c_ends_the_demo_cleanly(dev):
     assert proxy.wait_exit(seconds=5) == 0
 
 
-def test_the_demo_listens_on_both_loopbacks_by_default(folder, running, state, ca):
+@pytest.fixture
+def only_user_of_the_port():
+    """Keeps other runs of these tests on this machine away from port 8443."""
+    with socket.socket(socket.AF_UNIX) as sign:
+        wait_until(lambda: _takes(sign, "\0pawl-e2e-port-8443"), "the other run", 60)
+        yield
+
+
+def _takes(sock, name):
+    try:
+        sock.bind(name)
+        return True
+    except OSError:
+        return False
+
+
+def test_the_demo_listens_on_both_loopbacks_by_default(only_user_of_the_port, folder,
+                                                       running, state, ca):
     addresses = ["127.0.0.1:8443", "[::1]:8443"]
     if any(accepts(address) for address in addresses):
         pytest.skip("somebody uses port 8443 of this machine")

@@ -1,5 +1,7 @@
 """Pawl's log, read line by line while it is written."""
 
+import contextlib
+import fcntl
 import json
 import re
 import threading
@@ -68,13 +70,17 @@ class LineReader:
         self.lines = []
         self.at_end = False
         self._pipe = pipe
+        self._reading = threading.Lock()
+        # Pawl drops lines rather than wait for a slow reader; let it be a fast one.
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self):
         for raw in self._pipe:
-            self._add(parse(raw.decode(errors="backslashreplace").rstrip("\n")))
+            with self._reading:
+                self._add(parse(raw.decode(errors="backslashreplace").rstrip("\n")))
         with self._changed:
             self.at_end = True
             self._changed.notify_all()
@@ -83,6 +89,13 @@ class LineReader:
         with self._changed:
             self.lines.append(line)
             self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def unread(self):
+        """Nobody reads meanwhile, and the pipe holds only a few lines."""
+        with self._reading:
+            fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, 4096)
+            yield
 
     def mark(self):
         """A position; `wait_for(..., after=mark)` looks only at what comes later."""

@@ -8,6 +8,8 @@ import socket
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from . import procfs, settings
 from .env import BINARY, PATIENCE
 from .logs import LineReader
@@ -97,6 +99,14 @@ class Pawl:
             if len(arguments) >= 3 and arguments[2].isdigit() and kind in title:
                 found[title] = pid
         return found
+
+    def skip_unless_inspectable(self):
+        """Roles are not dumpable: only root may look into them."""
+        try:
+            for pid in self.processes():
+                os.listdir(f"/proc/{pid}/fd")
+        except PermissionError:
+            pytest.skip("this user may not look into the processes")
 
     def processes(self):
         return [self.pid, *procfs.descendants_of(self.pid)]
