@@ -142,7 +142,7 @@ def test_a_backend_that_does_not_accept_is_given_up(pawl, serve):
         sock.close()
 
 
-def test_a_unix_backend_with_a_full_queue_is_tried_again(pawl, folder, serve):
+def test_a_unix_backend_with_a_full_queue_is_tried_again(pawl, folder):
     path = f"{folder}/app.sock"
     with socket.socket(socket.AF_UNIX) as full, socket.socket(socket.AF_UNIX) as first:
         full.bind(path)

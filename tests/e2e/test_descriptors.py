@@ -5,7 +5,6 @@ import time
 
 from harness import hello, procfs
 from harness.backends import echo, http
-from harness.http import HttpClient
 from harness.load import Load
 from harness.tls import client_context
 from harness.wait import wait_until

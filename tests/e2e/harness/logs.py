@@ -52,7 +52,8 @@ def parse(raw):
 def _parse_json(raw):
     try:
         fields = json.loads(raw)
-        return Line(raw, *(fields.pop(key) for key in ("time", "level", "role", "message")), fields)
+        head = [fields.pop(key) for key in ("time", "level", "role", "message")]
+        return Line(raw, *head, fields)
     except (ValueError, KeyError):
         return Line(raw)
 

@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
@@ -283,8 +282,3 @@ def _is_listening(address):
     if host in ("*", "0.0.0.0"):
         host = "127.0.0.1"
     return accepts(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-
-
-def local_address_of(sock: socket.socket):
-    host, port = sock.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
