@@ -122,6 +122,11 @@ static bool master_open(struct master *master, struct error *error)
 
 static void master_close(struct master *master)
 {
+    sigset_t all;
+
+    /* A second Ctrl-C must not turn a clean end into another. */
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_BLOCK, &all, NULL);
     fleet_close(master);
     sockets_close(&master->sockets);
     generation_free(master->current);

@@ -35,8 +35,8 @@ def assert_sleeps(proxy):
     assert sum(procfs.cpu_seconds(pid) for pid in pids) - before <= 0.1
 
 
-def test_without_connections(patient):
-    assert_sleeps(patient(free_address(), workers=2, backend_keys={"wait": "0s"}))
+def test_without_connections(patient, serve):
+    assert_sleeps(patient(serve(echo), workers=2))
 
 
 def test_with_idle_sessions(patient, serve):

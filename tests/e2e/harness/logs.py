@@ -11,7 +11,7 @@ from .env import PATIENCE
 
 _LINE = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) "
-    r"(?P<level>error|warning|info|debug) (?P<role>[a-z]+(?: \d+)?): (?P<rest>.*)$"
+    r"(?P<level>error|warning|info|debug) (?P<role>[a-z-]+(?: \d+)?): (?P<rest>.*)$"
 )
 _FIELD = re.compile(r' ([a-z][a-z0-9_]*)=("(?:[^"\\]|\\.)*"|[^\s"]\S*)')
 
