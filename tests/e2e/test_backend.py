@@ -300,10 +300,10 @@ def test_a_client_that_ended_does_not_keep_the_session_for_ever(pawl, serve):
     backend = serve(stall)
     proxy = pawl(backend, limits={"half_close_timeout": "500ms", "idle_timeout": "60s"})
     client = proxy.connect()
+    client.send(b"all I have")
     client.close_notify()
     assert client.recv() == b""
-    client.close()
-    assert proxy.log.wait_for("session closed")["reason"] == "half_close_timeout"
+    assert proxy.session_line(client)["reason"] == "half_close_timeout"
 
 
 def test_a_backend_that_ended_does_not_keep_the_session_for_ever(pawl, serve):

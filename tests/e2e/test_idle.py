@@ -149,11 +149,11 @@ def test_with_handshakes_that_wait_for_the_keyholder(patient, serve):
 
 def test_with_clients_that_do_not_close(patient, serve):
     """The session is over; only the client's end is waited for."""
-    proxy = patient(serve(source(0)))
+    proxy = patient(serve(source(1)))
     for number in range(4):
         client = proxy.connect()
+        assert len(client.recv_all()) == 1
         client.close_notify()
-        client.recv()
         if number % 2:
             client.sock.sendall(b"garbage after the end" * 1000)
     with tcp(proxy.listen[0]) as refused:

@@ -209,6 +209,7 @@ def test_an_end_waits_for_the_bytes_before_it(pawl, serve):
     backend = serve(source(size))
     proxy = pawl(backend)
     client = proxy.connect()
+    client.send(b"all I have")
     wait_until(lambda: backend.sent > 0, "the backend to send")
     client.close_notify()
     assert pattern.digest_of(client.recv) == (pattern.digest(size), size)
