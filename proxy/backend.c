@@ -174,8 +174,9 @@ static enum session_step backend_connected(struct session *session)
 }
 
 /*
- * A client that hangs up while it waits need not be waited for.  What it says meanwhile
- * is kept for the backend, up to one read of it.
+ * What the client says while a backend is being reached, up to one read of it, is kept
+ * for the backend, and so is its end.  A client that has hung up without a word is not
+ * waited for: it is far likelier to be gone than to listen.
  */
 static enum session_step backend_hear_client(struct session *session)
 {

@@ -72,7 +72,7 @@ static void demo_role_close(void *self)
 }
 
 const struct role demo_role = {
-    .name = "demo",
+    .name = "demo-app",
     .open = demo_role_open,
     .prepare = demo_role_prepare,
     .commit = demo_role_commit,

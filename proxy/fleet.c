@@ -80,9 +80,12 @@ void fleet_abort(struct master *master)
 {
     for (size_t i = 0; i < master->process_count; i++) {
         struct process *process = &master->processes[i];
-        if (process->state != PROCESS_PREPARED && process->state != PROCESS_REFUSED)
+        if (process->state == PROCESS_PREPARING)
+            process->state = PROCESS_ABORTED;
+        else if (process->state == PROCESS_PREPARED || process->state == PROCESS_REFUSED)
+            process->state = PROCESS_SERVING;
+        else
             continue;
-        process->state = PROCESS_SERVING;
         process_tell(process, CONTROL_ABORT, process->generation, NULL, NULL);
     }
 }
@@ -102,7 +105,8 @@ size_t fleet_running(const struct master *master, const struct role *role)
 bool fleet_is_preparing(const struct master *master)
 {
     for (size_t i = 0; i < master->process_count; i++) {
-        if (master->processes[i].state == PROCESS_PREPARING)
+        enum process_state state = master->processes[i].state;
+        if (state == PROCESS_PREPARING || state == PROCESS_ABORTED)
             return true;
     }
     return false;
@@ -115,7 +119,8 @@ void fleet_end(struct master *master, const struct role *role, enum control_type
         if (role && process->role != role)
             continue;
         process->ending = true;
-        evtimer_del(process->restart_timer);
+        if (process->restart_timer)
+            evtimer_del(process->restart_timer);
         process_tell(process, how, 0, NULL, NULL);
     }
 }
@@ -227,8 +232,12 @@ static void fleet_send_sockets(struct master *master, struct process *process)
     for (size_t i = 0; i < master->sockets.count; i++) {
         const struct socket_group *group = &master->sockets.groups[i];
         const struct control_fds fds = {.fd = {group->fds[process->index], -1}};
-        if (process->serves ? !group->current : group->wanted)
-            process_tell(process, CONTROL_LISTENER, 0, group->address.text, &fds);
+        struct error error;
+        if (process->serves ? group->current : !group->wanted)
+            continue;
+        if (!sockets_revive(group, process->index, &error))
+            log_error("%s", error.text);
+        process_tell(process, CONTROL_LISTENER, 0, group->address.text, &fds);
     }
 }
 
@@ -247,7 +256,7 @@ static void fleet_on_answer(void *argument, struct process *process)
     struct master *master = argument;
     char title[TITLE_MAX];
 
-    if (master->next) {
+    if (master->next || process->state == PROCESS_SERVING) {
         reload_consider(master);
         return;
     }
@@ -268,16 +277,19 @@ static void fleet_on_exit(void *argument, struct process *process, const char *w
     struct master *master = argument;
     char title[TITLE_MAX];
 
-    if (master->state == MASTER_DRAINING || master->state == MASTER_STOPPING)
+    /* While workers finish, their handshakes still need keyholders. */
+    if (master->state == MASTER_STOPPING ||
+        (master->state == MASTER_DRAINING && process->role != &keyholder_role))
         process->ending = true;
     if (!words)
         return;
     log_warning("%s %s%s", process_title(process, title, sizeof(title)), words,
                 process->ending ? "" : "; a new one is started");
     if (master->next) {
+        /* The outcome is certain, and a replacement must not wait for the others. */
         report_add(&master->report, REPORT_ERROR, NULL, 0, "%s %s while it prepared",
                    title, words);
-        reload_consider(master);
+        reload_give_up(master);
     }
 }
 
@@ -295,8 +307,7 @@ static void fleet_on_restart(void *argument, struct process *process)
         evtimer_add(process->restart_timer, &soon);
         return;
     }
-    if (!fleet_launch(master, process, &error) ||
-        (process->role != &demo_role && !fleet_link(master, process->index, &error))) {
+    if (!fleet_launch(master, process, &error)) {
         log_error("%s", error.text);
         if (process->pid > 0)
             process_kill(process);
@@ -306,7 +317,12 @@ static void fleet_on_restart(void *argument, struct process *process)
     }
     if (process->role == &worker_role)
         window_send(master, process);
+    /* The keys first, then who asks for signatures. */
     fleet_deliver(master, process, master->current);
+    if (process->role != &demo_role && !fleet_link(master, process->index, &error)) {
+        log_error("%s", error.text);
+        process_kill(process);
+    }
 }
 
 static struct process *fleet_find(const struct master *master, const struct role *role,

@@ -42,12 +42,18 @@ enum session_step handshake_run_hello(struct session *session, unsigned events)
     switch (hello_read(&session->scan, bytes, length, client->scratch->plain, &hello,
                        &verdict)) {
     case HELLO_INCOMPLETE:
-        return client->fin_received ? handshake_lost(session) : STEP_WAIT;
+        if (length < HELLO_BYTES_MAX)
+            return client->fin_received ? handshake_lost(session) : STEP_WAIT;
+        return session_end(session, STEP_CLOSE, REASON_INTERNAL,
+                           "a ClientHello without end");
     case HELLO_REFUSED:
         session->refusal = verdict.refusal;
         return handshake_refuse(session, verdict.alert, REASON_HELLO_REFUSED,
                                 verdict.error.text);
     case HELLO_COMPLETE:
+        if (hello_is_spread(&session->scan))
+            stream_repack(client, session->scan.record_offset, client->scratch->plain,
+                          session->scan.message_bytes);
         return handshake_begin(session, &hello);
     }
     return STEP_WAIT;

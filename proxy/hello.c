@@ -228,6 +228,13 @@ static enum hello_status pass_record(struct hello_scan *scan, const uint8_t *byt
     const size_t available = length - scan->record_offset;
     if (!check_record_header(scan, record, available, verdict))
         return HELLO_REFUSED;
+    /* Its header and a byte must still fit, or the rest could never be received. */
+    if (scan->record_offset + RECORD_HEADER_BYTES >= HELLO_BYTES_MAX) {
+        error_set(&verdict->error, "ClientHello over %d bytes in its records",
+                  HELLO_BYTES_MAX);
+        hello_refuse(verdict, HELLO_REFUSAL_TOO_LARGE, HELLO_ALERT_ILLEGAL_PARAMETER);
+        return HELLO_REFUSED;
+    }
     if (available < RECORD_HEADER_BYTES)
         return HELLO_INCOMPLETE;
 

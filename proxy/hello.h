@@ -14,6 +14,7 @@
 
 enum {
     HELLO_BYTES_MAX = 64 * 1024, /* records of one ClientHello, headers included */
+    HELLO_RECORD_HEADER = 5,
     HELLO_SNI_MAX = 256,
     HELLO_ALPN_MAX = 256,
 };
@@ -84,6 +85,12 @@ struct hello_verdict {
 enum hello_status hello_read(struct hello_scan *scan, const uint8_t *bytes, size_t length,
                              uint8_t *assembly, struct hello *hello,
                              struct hello_verdict *verdict) MUST_CHECK;
+
+/* Whether the whole message lay in several records; `assembly` then holds it. */
+static inline bool hello_is_spread(const struct hello_scan *scan)
+{
+    return scan->record_offset != HELLO_RECORD_HEADER + scan->message_bytes;
+}
 
 /* The closed set's words for log and counters: "plain_http", "version", ... */
 const char *hello_refusal_name(enum hello_refusal refusal);

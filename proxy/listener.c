@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "proxy/log.h"
+#include "proxy/sockets.h"
 #include "proxy/worker.h"
 
 /* Connections taken in one turn of the loop, so that sessions get theirs. */
@@ -146,6 +147,10 @@ static enum accept_result listener_accept(struct listener *listener)
     struct sockaddr_storage peer;
     socklen_t length = sizeof(peer);
 
+    if (listener->worker->session_count >= listener->worker->session_max) {
+        worker_pause_accepting(listener->worker, "no descriptors are left for more");
+        return ACCEPT_EXHAUSTED;
+    }
     int fd = accept4(listener->fd, (struct sockaddr *)&peer, &length,
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
@@ -155,6 +160,16 @@ static enum accept_result listener_accept(struct listener *listener)
     switch (errno) {
     case EAGAIN:
         return ACCEPT_EMPTY;
+    case EBADF:
+    case EINVAL:
+    case ENOTSOCK:
+    case EOPNOTSUPP:
+        /* The socket does not listen any more.  The master gives a new worker a good one.
+         */
+        log_error("cannot accept on %s: %s", listener->address, strerror(errno));
+        event_del(&listener->event);
+        event_base_loopbreak(listener->worker->base);
+        return ACCEPT_EXHAUSTED;
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
@@ -167,10 +182,13 @@ static enum accept_result listener_accept(struct listener *listener)
     }
 }
 
+/* At most what the queue holds: a flood must not keep it open. */
 static void listener_accept_empty(struct listener *listener)
 {
-    while (listener_accept(listener) == ACCEPT_TAKEN)
-        continue;
+    for (int i = 0; i < SOCKETS_BACKLOG; i++) {
+        if (listener_accept(listener) != ACCEPT_TAKEN)
+            return;
+    }
 }
 
 static const struct config_listener *listener_config(const struct config *config,

@@ -1,10 +1,13 @@
 #include "proxy/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,7 +26,9 @@ static struct {
     enum log_level level;
     enum log_format format;
     char role[ROLE_MAX];
-    time_t second; /* the one that second_text shows */
+    bool is_socket; /* standard error is one, as under a service manager */
+    uint64_t lost;  /* lines since the last one that was written */
+    time_t second;  /* the one that second_text shows */
     char second_text[SECOND_MAX];
 } logger = {.level = LOG_LEVEL_INFO, .format = LOG_FORMAT_TEXT, .second = -1};
 
@@ -46,12 +51,29 @@ static size_t escape_one(enum escape escape, const char *text, char *out, size_t
 static size_t escape_json(const unsigned char *text, char *out, size_t *taken);
 static size_t utf8_length(const unsigned char *text);
 static bool value_needs_quotes(const char *value);
-static void write_whole(const char *bytes, size_t length);
+static void write_line(const char *bytes, size_t length);
+static bool write_whole(const char *bytes, size_t length);
 
 void log_open(const char *role, enum log_level level, enum log_format format)
 {
+    struct stat status;
     snprintf(logger.role, sizeof(logger.role), "%s", role);
+    logger.is_socket = fstat(STDERR_FILENO, &status) == 0 && S_ISSOCK(status.st_mode);
     log_configure(level, format);
+}
+
+void log_never_wait(void)
+{
+    struct stat status;
+    if (fstat(STDERR_FILENO, &status) < 0 || !S_ISFIFO(status.st_mode)) {
+        return;
+    }
+    const int fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0) {
+        return; /* as good as can be had */
+    }
+    (void)dup2(fd, STDERR_FILENO);
+    (void)close(fd);
 }
 
 void log_configure(enum log_level level, enum log_format format)
@@ -157,8 +179,9 @@ void log_end(struct log_line *line)
     }
     const size_t tail_length = strlen(tail);
     memcpy(line->buffer + line->length, tail, tail_length);
-    write_whole(line->buffer, line->length + tail_length);
+    const size_t length = line->length + tail_length;
     line->length = 0;
+    write_line(line->buffer, length);
 }
 
 static void log_sentence(enum log_level level, const char *format, va_list arguments)
@@ -322,17 +345,44 @@ static bool value_needs_quotes(const char *value)
     return *value == '\0' || strpbrk(value, " \t\"=") != NULL;
 }
 
-static void write_whole(const char *bytes, size_t length)
+/* A reader that does not keep up costs lines, never service. */
+static void write_line(const char *bytes, size_t length)
 {
+    if (logger.lost > 0) {
+        const uint64_t lost = logger.lost;
+        struct log_line note;
+        logger.lost = 0;
+        log_begin(&note, LOG_LEVEL_WARNING, "lines were lost, the log was not read");
+        log_number(&note, "lost", lost);
+        log_end(&note);
+        if (logger.lost > 0) {
+            logger.lost = lost + 1;
+            return;
+        }
+    }
+    if (!write_whole(bytes, length)) {
+        logger.lost++;
+    }
+}
+
+/* False if nothing could be written now.  Lines are shorter than PIPE_BUF, so that a pipe
+ * takes all or nothing. */
+static bool write_whole(const char *bytes, size_t length)
+{
+    bool begun = false;
     while (length > 0) {
-        const ssize_t written = write(STDERR_FILENO, bytes, length);
+        const ssize_t written = logger.is_socket ? send(STDERR_FILENO, bytes, length,
+                                                        MSG_DONTWAIT | MSG_NOSIGNAL)
+                                                 : write(STDERR_FILENO, bytes, length);
         if (written < 0 && errno == EINTR) {
             continue;
         }
         if (written <= 0) {
-            return; /* nobody is left to tell */
+            return begun || errno != EAGAIN; /* else nobody is left to tell */
         }
+        begun = true;
         bytes += written;
         length -= (size_t)written;
     }
+    return true;
 }

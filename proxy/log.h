@@ -15,6 +15,11 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 /* `role` ("master", "worker 0") is copied and stands in every line. */
 void log_open(const char *role, enum log_level level, enum log_format format);
+/* Has standard error never block this process and those it starts: if it is a pipe, it is
+ * opened anew, so that others who share it are not touched.  Lines that cannot be written
+ * are counted, and the count is logged when one can be again. */
+void log_never_wait(void);
+
 void log_configure(enum log_level level, enum log_format format);
 bool log_enabled(enum log_level level);
 

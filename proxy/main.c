@@ -1,14 +1,16 @@
+/* clang-format off */
 /*
  * pawl: the entry of every process.  The table is the security model on one screen: each
- * role is this binary again, started by the master with nothing but its control socket,
- * and enters the sandbox before it reads its first configuration (role.c, sandbox.c).
+ * role is this binary again, started by the master with nothing but its control socket, and
+ * enters the sandbox before it reads its first configuration (role.c, sandbox.c).
  *
  *   role        holds                          network            files
- *   master      no key bytes, no client bytes  binds only         configuration,
- * certificates worker      public certificates            clients, backends  none
+ *   master      no key bytes, no client bytes  binds only         configuration, certificates
+ *   worker      public certificates            clients, backends  none
  *   keyholder   private keys                   none               none
- *   demo        nothing                        one loopback port  none
+ *   demo-app    nothing                        one loopback port  none
  */
+/* clang-format on */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

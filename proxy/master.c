@@ -32,6 +32,7 @@ int master_run(const struct master_options *options)
     struct error error;
 
     log_open("master", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    log_never_wait();
     if (!master_check_library(&error) || !master_open(&master, &error)) {
         log_error("%s", error.text);
         master_close(&master);
@@ -123,6 +124,11 @@ static bool master_open(struct master *master, struct error *error)
 
 static void master_close(struct master *master)
 {
+    sigset_t all;
+
+    /* A second Ctrl-C must not turn a clean end into another. */
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_BLOCK, &all, NULL);
     fleet_close(master);
     window_close(master);
     sockets_close(&master->sockets);

@@ -111,6 +111,9 @@ void window_send(struct master *master, struct process *process);
 /* Captures the source again and has it prepared; at the start, for the first time. */
 void reload_begin(struct master *master);
 
+/* Refuses what is being prepared without waiting for further answers. */
+void reload_give_up(struct master *master);
+
 /* To be called whenever something has changed that a decision may wait for. */
 void reload_consider(struct master *master);
 

@@ -17,7 +17,9 @@ enum {
     RESTART_FIRST_MS = 50,
     RESTART_MOST_MS = 5000,
     HEALTHY_MS = 10000, /* alive this long: the next death is the first again */
-    ANSWER_TIMEOUT_S = 60,
+    ANSWER_TIMEOUT_S = 30,
+    MESSAGES_PER_TURN = 64,
+    EXEC_FAILED = 127,
     TITLE_MAX = 32
 };
 
@@ -52,6 +54,7 @@ bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBE
     struct control_message start = {.type = CONTROL_START};
     int ends[2];
 
+    process->started_ms = process_now_ms();
     if (!control_pair(ends, error))
         return false;
     pid_t pid = fork();
@@ -69,7 +72,6 @@ bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBE
     process->state = PROCESS_SERVING;
     process->serves = false;
     process->ending = false;
-    process->started_ms = process_now_ms();
     process->control_event = event_new(process->base, ends[0], EV_READ | EV_PERSIST,
                                        process_on_control, process);
     if (!process->control_event || event_add(process->control_event, NULL) < 0)
@@ -109,6 +111,7 @@ void process_prepare(struct process *process, uint32_t generation,
 
     process->state = PROCESS_PREPARING;
     process->generation = generation;
+    process->findings = 0;
     evtimer_add(process->answer_timer, &patience);
     process_tell(process, CONTROL_PREPARE, generation, NULL, fds);
 }
@@ -120,6 +123,8 @@ void process_reaped(struct process *process, int status)
     if (WIFSIGNALED(status))
         (void)snprintf(words, sizeof(words), "was killed by signal %d (%s)",
                        WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) == EXEC_FAILED)
+        (void)snprintf(words, sizeof(words), "could not be executed (is /proc there?)");
     else
         (void)snprintf(words, sizeof(words), "exited with code %d", WEXITSTATUS(status));
     process_hang_up(process);
@@ -196,10 +201,10 @@ static void process_exec(const struct process *process, int control_fd)
     int control = fcntl(control_fd, F_DUPFD_CLOEXEC, ROLE_CONTROL_FD + 1);
     if (null < 0 || control < 0 || dup2(null, STDIN_FILENO) < 0 ||
         dup2(control, ROLE_CONTROL_FD) < 0)
-        _exit(127);
+        _exit(EXEC_FAILED);
     (void)close_range(ROLE_CONTROL_FD + 1, ~0U, 0);
     execve("/proc/self/exe", arguments, SANDBOX_TRACEABLE ? environ : nothing);
-    _exit(127);
+    _exit(EXEC_FAILED);
 }
 
 static void process_on_control(evutil_socket_t fd, short what, void *argument)
@@ -210,7 +215,7 @@ static void process_on_control(evutil_socket_t fd, short what, void *argument)
     char title[TITLE_MAX];
 
     (void)what;
-    for (;;) {
+    for (int i = 0; i < MESSAGES_PER_TURN; i++) {
         switch (control_receive(fd, false, &message, &fds)) {
         case CONTROL_MESSAGE:
             control_fds_close(&fds);
@@ -238,22 +243,29 @@ static void process_on_control(evutil_socket_t fd, short what, void *argument)
 /* Returns false for what must not come. */
 static bool process_handle(struct process *process, const struct control_message *message)
 {
-    bool expected =
-        process->state == PROCESS_PREPARING && message->generation == process->generation;
+    bool aborted = process->state == PROCESS_ABORTED;
+    bool expected = (aborted || process->state == PROCESS_PREPARING) &&
+                    message->generation == process->generation;
 
     switch (message->type) {
     case CONTROL_FINDING:
         if (!expected || message->number[0] > REPORT_ERROR)
             return false;
-        process->events->on_finding(process->master,
-                                    (enum report_level)message->number[0], message->text);
+        if (++process->findings > REPORT_ENTRIES_MAX)
+            return false;
+        if (!aborted)
+            process->events->on_finding(
+                process->master, (enum report_level)message->number[0], message->text);
         return true;
     case CONTROL_PREPARED:
     case CONTROL_REFUSED:
         if (!expected)
             return false;
-        process->state =
-            message->type == CONTROL_PREPARED ? PROCESS_PREPARED : PROCESS_REFUSED;
+        if (aborted)
+            process->state = PROCESS_SERVING;
+        else
+            process->state =
+                message->type == CONTROL_PREPARED ? PROCESS_PREPARED : PROCESS_REFUSED;
         evtimer_del(process->answer_timer);
         process->events->on_answer(process->master, process);
         return true;

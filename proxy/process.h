@@ -17,6 +17,7 @@ enum process_state {
     PROCESS_PREPARING, /* was sent a configuration and has not answered */
     PROCESS_PREPARED,  /* is ready to serve it */
     PROCESS_REFUSED,   /* is not */
+    PROCESS_ABORTED,   /* has yet to answer about one that was given up meanwhile */
     PROCESS_SERVING    /* has nothing outstanding */
 };
 
@@ -41,6 +42,7 @@ struct process {
     pid_t pid;           /* 0: not running */
     int control_fd;      /* owned; -1 */
     uint32_t generation; /* sent last */
+    size_t findings;     /* that it has sent about this generation */
     unsigned failures;   /* exits in a row, each soon after its start */
     uint64_t started_ms;
     struct event_base *base;     /* borrowed */

@@ -6,6 +6,7 @@ enum { QUIET_MS = 1000 };
 /* What became of one attempt to move bytes. */
 enum relay_result { RELAY_MOVED, RELAY_SOURCE_FAILED, RELAY_SINK_FAILED };
 
+static unsigned relay_begin(struct session *session);
 static enum session_step relay_to_backend(struct session *session);
 static enum session_step relay_to_client(struct session *session);
 static enum relay_result relay_pump(struct session *session, struct stream *from,
@@ -31,8 +32,8 @@ enum session_step relay_run(struct session *session, unsigned events)
 
     if (events & SESSION_TIMEOUT)
         return relay_on_time(session);
-    if ((events & SESSION_ENTERED) && stream_has_output(backend))
-        events |= SESSION_BACKEND_WRITABLE; /* what was kept while it was being reached */
+    if (events & SESSION_ENTERED)
+        events |= relay_begin(session);
     if (events & (SESSION_CLIENT_WRITABLE | SESSION_BACKEND_WRITABLE))
         step = relay_flush(session, events);
     if (step == STEP_WAIT && !client->read_ended && !stream_has_output(backend) &&
@@ -42,6 +43,15 @@ enum session_step relay_run(struct session *session, unsigned events)
         (events & SESSION_BACKEND_READABLE))
         step = relay_to_client(session);
     return step == STEP_WAIT ? relay_settle(session) : step;
+}
+
+/* Passes on what the client said while the backend was being reached, its end included.
+ */
+static unsigned relay_begin(struct session *session)
+{
+    if (session->client.read_ended)
+        (void)stream_end_write(&session->backend);
+    return stream_has_output(&session->backend) ? SESSION_BACKEND_WRITABLE : 0;
 }
 
 static enum session_step relay_to_backend(struct session *session)

@@ -57,6 +57,13 @@ void reload_consider(struct master *master)
     }
 }
 
+void reload_give_up(struct master *master)
+{
+    if (master->next &&
+        (master->state == MASTER_STARTING || master->state == MASTER_RELOADING))
+        reload_conclude(master);
+}
+
 static void reload_check_identity(struct master *master)
 {
     const struct config *config = master->next->config;
@@ -74,7 +81,8 @@ static void reload_check_fixed(struct master *master)
     const struct config *config = master->next->config;
     unsigned workers = config_worker_count(config);
 
-    if (workers != master->worker_count)
+    /* What `auto` meant when Pawl started, it means until it ends. */
+    if (config->proxy.workers != old->workers && workers != master->worker_count)
         report_add(&master->report, REPORT_ERROR, config->file,
                    config->proxy.section.line,
                    "workers would change from %u to %u, which needs a restart",

@@ -2,12 +2,15 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static bool sandbox_change_identity(const struct identity *identity, struct error *error);
+static bool sandbox_drop_capabilities(struct error *error);
 
 bool sandbox_identity(const char *user, struct identity *identity, struct error *error)
 {
@@ -29,6 +32,8 @@ bool sandbox_identity(const char *user, struct identity *identity, struct error 
 bool sandbox_enter(const struct identity *identity, struct error *error)
 {
     if (identity->change && !sandbox_change_identity(identity, error))
+        return false;
+    if (!sandbox_drop_capabilities(error))
         return false;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return error_set_errno(error, errno, "cannot renounce new privileges");
@@ -59,5 +64,17 @@ static bool sandbox_change_identity(const struct identity *identity, struct erro
         return error_set_errno(error, errno, "cannot become user %u", uid);
     if (setuid(0) == 0)
         return error_set(error, "root could be regained after becoming user %u", uid);
+    return true;
+}
+
+/* Also those that came with the binary's file, or from whoever started the master. */
+static bool sandbox_drop_capabilities(struct error *error)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
+        syscall(SYS_capset, &header, none) < 0)
+        return error_set_errno(error, errno, "cannot drop capabilities");
     return true;
 }

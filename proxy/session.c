@@ -31,32 +31,31 @@ static const struct session_phase {
 /* What each reason means for the two peers and for the log. */
 static const struct session_ending {
     const char *name;
-    bool graceful;      /* the client gets a close_notify */
-    bool abort_backend; /* the backend gets a reset: what it has is not all */
+    bool graceful; /* the client gets a close_notify */
     enum log_level level;
 } endings[] = {
-    [REASON_FINISHED] = {"finished", true, false, LOG_LEVEL_INFO},
-    [REASON_CLIENT_CLOSED] = {"client_closed", true, false, LOG_LEVEL_INFO},
-    [REASON_CLIENT_RESET] = {"client_reset", false, true, LOG_LEVEL_INFO},
-    [REASON_CLIENT_TRUNCATED] = {"client_truncated", true, false, LOG_LEVEL_INFO},
-    [REASON_BACKEND_UNREACHABLE] = {"backend_unreachable", true, false,
-                                    LOG_LEVEL_WARNING},
-    [REASON_BACKEND_TIMEOUT] = {"backend_timeout", true, false, LOG_LEVEL_WARNING},
-    [REASON_BACKEND_RESET] = {"backend_reset", false, false, LOG_LEVEL_WARNING},
-    [REASON_HANDSHAKE_TIMEOUT] = {"handshake_timeout", false, false, LOG_LEVEL_INFO},
-    [REASON_IDLE_TIMEOUT] = {"idle_timeout", true, false, LOG_LEVEL_INFO},
-    [REASON_HALF_CLOSE_TIMEOUT] = {"half_close_timeout", true, false, LOG_LEVEL_INFO},
-    [REASON_HELLO_REFUSED] = {"hello_refused", false, false, LOG_LEVEL_INFO},
-    [REASON_NO_CERTIFICATE] = {"no_certificate", false, false, LOG_LEVEL_INFO},
-    [REASON_SIGNING_FAILED] = {"signing_failed", false, false, LOG_LEVEL_ERROR},
-    [REASON_TLS_ALERT] = {"tls_alert", false, true, LOG_LEVEL_INFO},
-    [REASON_TLS_ERROR] = {"tls_error", false, true, LOG_LEVEL_INFO},
-    [REASON_FLOOD] = {"flood", false, true, LOG_LEVEL_WARNING},
-    [REASON_WINDOW] = {"window", true, false, LOG_LEVEL_INFO},
-    [REASON_DRAIN] = {"drain", true, false, LOG_LEVEL_INFO},
-    [REASON_INTERNAL] = {"internal", false, true, LOG_LEVEL_ERROR},
+    [REASON_FINISHED] = {"finished", true, LOG_LEVEL_INFO},
+    [REASON_CLIENT_CLOSED] = {"client_closed", false, LOG_LEVEL_INFO},
+    [REASON_CLIENT_RESET] = {"client_reset", false, LOG_LEVEL_INFO},
+    [REASON_CLIENT_TRUNCATED] = {"client_truncated", true, LOG_LEVEL_INFO},
+    [REASON_BACKEND_UNREACHABLE] = {"backend_unreachable", true, LOG_LEVEL_WARNING},
+    [REASON_BACKEND_TIMEOUT] = {"backend_timeout", true, LOG_LEVEL_WARNING},
+    [REASON_BACKEND_RESET] = {"backend_reset", false, LOG_LEVEL_WARNING},
+    [REASON_HANDSHAKE_TIMEOUT] = {"handshake_timeout", false, LOG_LEVEL_INFO},
+    [REASON_IDLE_TIMEOUT] = {"idle_timeout", true, LOG_LEVEL_INFO},
+    [REASON_HALF_CLOSE_TIMEOUT] = {"half_close_timeout", true, LOG_LEVEL_INFO},
+    [REASON_HELLO_REFUSED] = {"hello_refused", false, LOG_LEVEL_INFO},
+    [REASON_NO_CERTIFICATE] = {"no_certificate", false, LOG_LEVEL_INFO},
+    [REASON_SIGNING_FAILED] = {"signing_failed", false, LOG_LEVEL_ERROR},
+    [REASON_TLS_ALERT] = {"tls_alert", false, LOG_LEVEL_INFO},
+    [REASON_TLS_ERROR] = {"tls_error", false, LOG_LEVEL_INFO},
+    [REASON_FLOOD] = {"flood", false, LOG_LEVEL_WARNING},
+    [REASON_WINDOW] = {"window", true, LOG_LEVEL_INFO},
+    [REASON_DRAIN] = {"drain", true, LOG_LEVEL_INFO},
+    [REASON_INTERNAL] = {"internal", false, LOG_LEVEL_ERROR},
 };
 
+static bool session_cuts_backend(const struct session *session);
 static void session_set_peer(struct session *session, const struct sockaddr *peer);
 static uint64_t session_deadline(const struct session *session);
 static void session_update_events(struct session *session);
@@ -145,7 +144,7 @@ void session_close(struct session *session)
     event_del(&session->timer);
     sign_job_free(session->sign_job);
     stream_close(&session->client, false);
-    stream_close(&session->backend, endings[session->reason].abort_backend);
+    stream_close(&session->backend, session_cuts_backend(session));
     snapshot_release(session->snapshot);
     LIST_REMOVE(session, link);
     free(session->sni);
@@ -196,7 +195,7 @@ static enum session_step session_run_linger(struct session *session, unsigned ev
         if (session->backend.write_failed)
             client->read_ended = client->fin_received;
         session_watch(session, &session->backend_event, -1, 0);
-        stream_close(&session->backend, endings[session->reason].abort_backend);
+        stream_close(&session->backend, session_cuts_backend(session));
         session->deadline_ms =
             session_now(session) + session->snapshot->config->limits.linger_timeout_ms;
         if (!endings[session->reason].graceful || !client->secure)
@@ -213,6 +212,13 @@ static enum session_step session_run_linger(struct session *session, unsigned ev
     if (client->fin_received)
         client->read_ended = true;
     return client->read_ended && !stream_has_output(client) ? STEP_CLOSE : STEP_WAIT;
+}
+
+/* Whether the backend has less than the client had to say.  It must not take that for
+ * all, and gets a reset. */
+static bool session_cuts_backend(const struct session *session)
+{
+    return !session->client.read_ended || stream_has_output(&session->backend);
 }
 
 static void session_set_peer(struct session *session, const struct sockaddr *peer)

@@ -10,7 +10,7 @@
 
 /* Seconds for which the kernel holds a connection back until its first bytes are there.
  */
-enum { DEFER_ACCEPT_S = 5, BACKLOG = 4096 };
+enum { DEFER_ACCEPT_S = 5 };
 
 static struct socket_group *sockets_find(struct sockets *sockets,
                                          const struct address *address);
@@ -46,6 +46,13 @@ void sockets_prepare(struct sockets *sockets, const struct config *config,
     }
 }
 
+bool sockets_revive(const struct socket_group *group, unsigned worker,
+                    struct error *error)
+{
+    return listen(group->fds[worker], SOCKETS_BACKLOG) == 0 ||
+           error_set_errno(error, errno, "cannot listen on %s", group->address.text);
+}
+
 void sockets_commit(struct sockets *sockets)
 {
     for (size_t i = 0; i < sockets->count; i++)
@@ -73,7 +80,9 @@ static struct socket_group *sockets_find(struct sockets *sockets,
                                          const struct address *address)
 {
     for (size_t i = 0; i < sockets->count; i++) {
-        if (address_equal(&sockets->groups[i].address, address))
+        /* `*` and `[::]` are equal as addresses, but one serves IPv4 as well. */
+        const struct address *held = &sockets->groups[i].address;
+        if (address_equal(held, address) && strcmp(held->text, address->text) == 0)
             return &sockets->groups[i];
     }
     return NULL;
@@ -215,7 +224,7 @@ static int socket_listen(const struct address *address, struct error *error)
     /* Accepted sockets inherit TCP_NODELAY, which saves a call for each. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof(defer));
-    if (listen(fd, BACKLOG) == 0)
+    if (listen(fd, SOCKETS_BACKLOG) == 0)
         return fd;
     (void)error_set_errno(error, errno, "cannot listen on %s", address->text);
     close(fd);

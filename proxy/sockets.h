@@ -9,6 +9,9 @@
 #include "config/config.h"
 #include "proxy/error.h"
 
+/* Connections that wait in the queue of one socket, at most. */
+enum { SOCKETS_BACKLOG = 4096 };
+
 struct socket_group {
     struct address address;
     int *fds;     /* owned; one for each worker */
@@ -27,6 +30,11 @@ struct sockets {
  * report. */
 void sockets_prepare(struct sockets *sockets, const struct config *config,
                      struct report *report);
+
+/* Makes sure that a socket which a worker has had listens: one that was shut down there
+ * is brought back before the next worker gets it. */
+bool sockets_revive(const struct socket_group *group, unsigned worker,
+                    struct error *error) MUST_CHECK;
 
 /* The prepared addresses are the ones in service; the others are closed here. */
 void sockets_commit(struct sockets *sockets);

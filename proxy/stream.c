@@ -16,6 +16,7 @@ enum {
     BURST_SMALL_BYTES = 16384,
     PENDING_FIRST_BYTES = 1024,
     RECORD_HEADER_BYTES = 5,
+    RECORD_HANDSHAKE = 22,
     /* KeyUpdates, alerts and empty records that a peer may send in one second with no
      * application data among them. */
     CONTROL_RECORDS_MAX = 64
@@ -85,6 +86,27 @@ const uint8_t *stream_received(const struct stream *stream, size_t *length)
     return scratch->cipher_in + scratch->in_start;
 }
 
+void stream_repack(struct stream *stream, size_t length, const uint8_t *message,
+                   size_t message_length)
+{
+    struct scratch *scratch = stream->scratch;
+    size_t records = (message_length + RECORD_FULL - 1) / RECORD_FULL;
+    uint8_t *end = scratch->cipher_in + scratch->in_start + length;
+    uint8_t *out = end - message_length - records * RECORD_HEADER_BYTES;
+
+    scratch->in_start = (size_t)(out - scratch->cipher_in);
+    while (message_length > 0) {
+        size_t part = message_length < RECORD_FULL ? message_length : RECORD_FULL;
+        const uint8_t header[RECORD_HEADER_BYTES] = {RECORD_HANDSHAKE, 3, 1,
+                                                     (uint8_t)(part >> 8), (uint8_t)part};
+        memcpy(out, header, sizeof(header));
+        memcpy(out + sizeof(header), message, part);
+        out += sizeof(header) + part;
+        message += part;
+        message_length -= part;
+    }
+}
+
 enum io stream_accept(struct stream *stream)
 {
     stream_load(stream);
@@ -149,6 +171,7 @@ enum io stream_write(struct stream *stream, const uint8_t *bytes, size_t length)
         int written = wolfSSL_write(stream->ssl, bytes, (int)record);
         if (written <= 0) {
             stream->error = wolfSSL_get_error(stream->ssl, written);
+            stream->scratch->out_length = 0; /* it is nobody else's */
             return IO_ERROR;
         }
         stream->burst_bytes += (uint32_t)written;

@@ -93,6 +93,12 @@ enum io stream_receive(struct stream *stream);
 /* What stream_receive has gathered and TLS has not consumed. */
 const uint8_t *stream_received(const struct stream *stream, size_t *length);
 
+/* Puts the handshake message `message` in as few records as it takes in place of the
+ * first `length` received bytes, which held it in more.  wolfSSL wants a message's header
+ * whole. */
+void stream_repack(struct stream *stream, size_t length, const uint8_t *message,
+                   size_t message_length);
+
 /* Goes on with the TLS handshake on the received bytes.  Output, alerts too, is sent.
  * IO_ERROR with read_ended: the client said close_notify. */
 enum io stream_accept(struct stream *stream);

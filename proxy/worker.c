@@ -1,12 +1,18 @@
 #include "proxy/worker.h"
 
+#include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "proxy/log.h"
 
 /* Long enough not to spin, short enough not to be noticed. */
 static const struct timeval ACCEPT_PAUSE = {.tv_usec = 100000};
+
+/* Two descriptors for a session, and some that are no session's: for listeners, the
+ * keyholder, a reload. */
+enum { SPARE_DESCRIPTORS = 64, PAUSE_LOG_MS = 10000 };
 
 static void *worker_open(struct event_base *base, struct error *error);
 static void worker_prepare(void *self, struct config *config, const struct bundle *bundle,
@@ -19,6 +25,8 @@ static void worker_take_tickets(void *self, const struct ticket_ring *ring);
 static void worker_on_tickets_end(void *argument);
 static void worker_drain(void *self);
 static void worker_close(void *self);
+static size_t worker_session_max(void);
+static bool worker_has_listeners(const struct worker *worker);
 static void worker_on_accept_resume(evutil_socket_t fd, short what, void *argument);
 static void worker_on_drain_timeout(evutil_socket_t fd, short what, void *argument);
 
@@ -48,8 +56,11 @@ void worker_pause_accepting(struct worker *worker, const char *cause)
     if (worker->accept_paused)
         return;
     worker->accept_paused = true;
-    log_warning("accepting pauses for a moment with %zu sessions open: %s",
-                worker->session_count, cause);
+    if (worker->now_ms - worker->pause_logged_ms >= PAUSE_LOG_MS) {
+        worker->pause_logged_ms = worker->now_ms;
+        log_warning("accepting pauses with %zu sessions open: %s", worker->session_count,
+                    cause);
+    }
     listener_pause_all(worker);
     evtimer_add(worker->accept_resume, &ACCEPT_PAUSE);
 }
@@ -68,6 +79,7 @@ static void *worker_open(struct event_base *base, struct error *error)
     if (!worker)
         goto fail;
     worker->base = base;
+    worker->session_max = worker_session_max();
     LIST_INIT(&worker->sessions);
     SLIST_INIT(&worker->listeners);
     worker->scratch = calloc(1, sizeof(*worker->scratch));
@@ -85,6 +97,17 @@ fail:
     (void)error_set(error, "out of memory");
     worker_close(worker);
     return NULL;
+}
+
+static size_t worker_session_max(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return SIZE_MAX;
+    return limit.rlim_cur > 2 * SPARE_DESCRIPTORS
+               ? (limit.rlim_cur - SPARE_DESCRIPTORS) / 2
+               : limit.rlim_cur / 4;
 }
 
 static void worker_prepare(void *self, struct config *config, const struct bundle *bundle,
@@ -113,6 +136,26 @@ static void worker_commit(void *self, uint32_t generation)
     worker->prepared = NULL;
     listener_adopt_all(worker);
     log_debug("serving configuration %u", generation);
+    if (!worker_has_listeners(worker)) {
+        log_error(
+            "a listening socket is missing; the master is asked for all of them anew");
+        event_base_loopbreak(worker->base);
+    }
+}
+
+/* Otherwise connections would queue where nobody accepts. */
+static bool worker_has_listeners(const struct worker *worker)
+{
+    const struct config *config = worker->current->config;
+
+    for (size_t i = 0; i < config->listener_count; i++) {
+        const struct address_list *list = &config->listeners[i].addresses;
+        for (size_t j = 0; j < list->count; j++) {
+            if (!listener_find(worker, list->items[j].text))
+                return false;
+        }
+    }
+    return true;
 }
 
 static void worker_abort(void *self)

@@ -27,9 +27,11 @@ struct worker {
     struct listener_list listeners;     /* owned */
     struct session_list sessions;       /* owned */
     size_t session_count;
+    size_t session_max; /* that the limit of descriptors allows, with some to spare */
     struct event *accept_resume; /* owned; ends a pause of accepting */
     struct event *drain_timer;   /* owned */
     uint64_t now_ms;             /* monotonic, of the event being handled */
+    uint64_t pause_logged_ms;    /* when a pause of accepting was logged last */
     bool accept_paused;
     bool draining;
 };

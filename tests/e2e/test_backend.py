@@ -1,6 +1,7 @@
 """Finding, losing and changing backends."""
 
 import collections
+import os
 import socket
 import time
 
@@ -111,8 +112,9 @@ def test_a_backend_that_comes_within_wait_is_reached(pawl, serve):
 
 
 def test_a_client_that_gives_up_waiting_is_not_waited_for(pawl):
-    proxy = pawl(free_address(), backend_keys={"wait": "60s"})
-    proxy.allow_log("reason=backend_unreachable")
+    proxy = pawl(free_address(), backend_keys={"wait": "60s"},
+                 limits={"drain_timeout": "100ms"})
+    proxy.allow_log("drain_timeout is over")  # the last check's session, which only half closes
     client = proxy.connect()
     name = client.local_address()
     client.reset()
@@ -138,6 +140,24 @@ def test_a_backend_that_does_not_accept_is_given_up(pawl, serve):
     assert backend.address in proxy.session_line(client)["detail"]
     for sock in (full, *waiting):
         sock.close()
+
+
+def test_a_unix_backend_with_a_full_queue_is_tried_again(pawl, folder):
+    path = f"{folder}/app.sock"
+    with socket.socket(socket.AF_UNIX) as full, socket.socket(socket.AF_UNIX) as first:
+        full.bind(path)
+        os.chmod(path, 0o666)
+        full.listen(0)
+        first.connect(path)  # takes the only place
+        proxy = pawl(f"unix:{path}", backend_keys={"wait": "10s"},
+                     limits={"drain_timeout": "100ms"})
+        proxy.allow_log("drain_timeout is over")  # of the last check, without a backend
+        client = proxy.connect()
+        client.send(b"hello")
+        full.accept()[0].close()
+        connection, _ = full.accept()
+        with connection:
+            assert connection.recv(5) == b"hello"
 
 
 # --- A backend that goes away.
@@ -280,10 +300,10 @@ def test_a_client_that_ended_does_not_keep_the_session_for_ever(pawl, serve):
     backend = serve(stall)
     proxy = pawl(backend, limits={"half_close_timeout": "500ms", "idle_timeout": "60s"})
     client = proxy.connect()
+    client.send(b"all I have")
     client.close_notify()
     assert client.recv() == b""
-    client.close()
-    assert proxy.log.wait_for("session closed")["reason"] == "half_close_timeout"
+    assert proxy.session_line(client)["reason"] == "half_close_timeout"
 
 
 def test_a_backend_that_ended_does_not_keep_the_session_for_ever(pawl, serve):

@@ -84,7 +84,7 @@ def test_check_explains_a_wrong_value(check, changes, word, reason):
 
 
 @pytest.mark.parametrize("section", ["listener web", "certificate main", "backend app"])
-def test_check_misses_what_is_required(check, folder, app_cert, section):
+def test_check_misses_what_is_required(check, app_cert, section):
     sections = settings.basic(free_address(), [app_cert], "127.0.0.1:3000")
     del sections[section]
     done, _ = check(text=settings.ini(sections))
@@ -112,6 +112,14 @@ def test_check_survives_bad_syntax(check, text, number, word):
     assert done.returncode == 1
     assert number is None or f"proxy.ini:{number}: " in done.stderr
     assert word in done.stderr
+
+
+def test_check_finds_one_address_in_two_listeners(check):
+    address = free_address()
+    done, lines = check({"listener web": {"address": address},
+                         "listener again": {"address": address}})
+    assert done.returncode == 1 and address in done.stderr
+    assert f"proxy.ini:{line_of(lines[6:], address) + 6}: " in done.stderr
 
 
 def test_check_of_a_missing_file_says_so(folder):
@@ -254,7 +262,7 @@ def test_version_v_proves_what_tls_can_do():
     assert "X25519MLKEM768" in done.stdout
 
 
-def test_keys_lists_what_check_understands(check):
+def test_keys_lists_sections_keys_and_defaults():
     done = command("keys")
     assert done.returncode == 0
     for word in ("[listener NAME]", "handshake_timeout", "send_proxy", "default 10s"):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -150,7 +151,7 @@ def test_dev_without_a_place_for_its_certificate_says_so(folder):
     assert done.returncode == 1 and str(folder / "state") in done.stderr
 
 
-def test_dev_on_a_taken_port_says_so(dev, serve, state):
+def test_dev_on_a_taken_port_says_so(serve, state):
     app = serve(echo)
     done = command("dev", app.address, "--listen", app.address, environment=state)
     assert done.returncode == 1
@@ -192,7 +193,7 @@ def test_the_demo_streams_and_echoes(dev, ca, folder):
 
 def test_the_demo_app_is_a_process_of_its_own(dev):
     proxy = dev("demo")
-    assert {title.split()[0] for title in proxy.roles()} == {"worker", "keyholder", "demo"}
+    assert {title.split()[0] for title in proxy.roles()} == {"worker", "keyholder", "demo-app"}
     if os.geteuid() == 0:
         for pid in proxy.roles().values():
             assert procfs.status_of(pid)["Uid"].split()[0] != "0"
@@ -200,9 +201,9 @@ def test_the_demo_app_is_a_process_of_its_own(dev):
 
 def test_a_killed_demo_app_comes_back(dev, ca):
     proxy = dev("demo")
-    proxy.expect_log("demo 0.* was killed by signal 9")
-    os.kill(proxy.role("demo 0"), signal.SIGKILL)
-    proxy.log.wait_for("demo 0 serves again")
+    proxy.expect_log("demo-app 0.* was killed by signal 9")
+    os.kill(proxy.role("demo-app 0"), signal.SIGKILL)
+    proxy.log.wait_for("demo-app 0 serves again")
     assert curl(proxy.listen[0], ca=ca, name="localhost").returncode == 0
 
 
@@ -215,6 +216,23 @@ def test_ctrl_c_ends_the_demo_cleanly(dev):
     assert proxy.wait_exit(seconds=5) == 0
 
 
+@pytest.fixture
+def alone_on_port_8443():
+    """Keeps other runs of these tests on this machine away from port 8443."""
+    with socket.socket(socket.AF_UNIX) as sign:
+        wait_until(lambda: _takes(sign, "\0pawl-e2e-port-8443"), "the other run", 60)
+        yield
+
+
+def _takes(sock, name):
+    try:
+        sock.bind(name)
+        return True
+    except OSError:
+        return False
+
+
+@pytest.mark.usefixtures("alone_on_port_8443")
 def test_the_demo_listens_on_both_loopbacks_by_default(folder, running, state, ca):
     addresses = ["127.0.0.1:8443", "[::1]:8443"]
     if any(accepts(address) for address in addresses):

@@ -34,6 +34,7 @@ def test_each_worker_has_its_keyholder(pawl, serve):
     proxy = pawl(serve(echo), workers=2)
     assert set(proxy.roles()) == {"worker 0", "worker 1", "keyholder 0", "keyholder 1"}
     assert len(proxy.processes()) == 5
+    proxy.skip_unless_inspectable()
     for pid in proxy.processes():
         assert os.readlink(f"/proc/{pid}/exe") == str(BINARY)
 
@@ -53,7 +54,7 @@ def test_several_listeners_and_addresses_are_served(pawl, serve):
         assert proxy.session_line(client)["listener"] == listener
 
 
-def test_a_taken_port_is_an_error_that_names_it(pawl, serve, running):
+def test_a_taken_port_is_an_error_that_names_it(pawl, serve):
     taken = pawl(serve(echo)).listen[0]
     second = pawl(serve(echo), listen=taken, ready=False)
     second.listen = []
@@ -270,18 +271,6 @@ def test_starting_and_stopping_under_load_is_clean(pawl, serve):
     with Load(proxy.listen[0], kept=2, fresh=2):
         proxy.drain()
         assert proxy.wait_exit() == 0
-
-
-def test_waiting_costs_no_time(pawl, serve):
-    """An idle Pawl with idle sessions sleeps."""
-    proxy = pawl(serve(echo), workers=2)
-    clients = [proxy.connect() for _ in range(20)]
-    for client in clients:
-        use(client)
-    spent = {pid: procfs.cpu_seconds(pid) for pid in proxy.processes()}
-    time.sleep(1)  # the time that is measured
-    for pid, before in spent.items():
-        assert procfs.cpu_seconds(pid) - before <= 0.05
 
 
 def test_a_stopped_client_of_the_kernel_queue_is_not_lost(pawl, serve):

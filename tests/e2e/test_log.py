@@ -86,6 +86,20 @@ def test_lines_of_several_workers_do_not_mix(pawl, serve):
     assert all(line.parsed for line in proxy.log.lines)
 
 
+def test_a_log_that_nobody_reads_stops_nobody(pawl, serve):
+    proxy = pawl(serve(echo))
+    proxy.expect_log("lines were lost")
+    with proxy.log.unread():
+        for _ in range(100):
+            with proxy.connect() as client:
+                client.send(b"x")
+                assert client.recv_exactly(1) == b"x"
+    proxy.log.wait_for("session closed")
+    assert session(proxy)
+    lost = sum(int(line["lost"]) for line in proxy.log.find("lines were lost"))
+    assert lost + len(proxy.log.find("session closed")) == 101
+
+
 def test_the_client_is_named_as_ipv6_is_written(pawl, serve):
     proxy = pawl(serve(echo), listen=free_address("::1"))
     assert session(proxy)["client"].startswith("[::1]:")

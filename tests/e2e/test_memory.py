@@ -1,6 +1,7 @@
 """Memory stays bounded whatever peers do not read, and idle clients cost little."""
 
 import pytest
+from harness import hello
 from harness.backends import echo, flood, http, stall
 from harness.env import SANITIZED
 from harness.http import HttpClient
@@ -116,3 +117,38 @@ def test_many_short_connections_leave_nothing(pawl, serve):
     before = proxy.rss()[worker]
     run(600)
     assert proxy.rss()[worker] - before < 256 * 1024
+
+
+def test_refused_handshakes_leave_nothing(pawl, serve):
+    proxy = pawl(serve(echo))
+    worker = proxy.role("worker 0")
+    offers = [b"GET / HTTP/1.1\r\n\r\n", hello.Hello(groups=(hello.P384,)).record(),
+              hello.Hello().record()[:100], hello.Hello().record() + b"garbage"]
+
+    def run(count):
+        for number in range(count):
+            hello.answer(proxy.listen[0], offers[number % len(offers)], end=True)
+
+    run(100)
+    before = proxy.rss()[worker]
+    run(600)
+    assert proxy.rss()[worker] - before < 256 * 1024
+
+
+def test_reloads_leave_nothing(pawl, serve):
+    # Keyholders keep former keys for handshake_timeout.
+    proxy = pawl(serve(http), workers=2, limits={"handshake_timeout": "100ms"})
+
+    def run(count):
+        for number in range(count):
+            proxy.sections["limits"]["idle_timeout"] = f"{number + 10}s"
+            proxy.reload()
+            with proxy.connect() as client:
+                assert HttpClient(client).request().status == 200
+
+    run(30)
+    before = proxy.rss()
+    run(100)
+    now = proxy.rss()
+    growth = {pid: now[pid] - before[pid] for pid in now}
+    assert max(growth.values()) < 256 * 1024, growth

@@ -2,10 +2,12 @@
 
 import hashlib
 import threading
+import time
 
 import pytest
 from harness import pattern
 from harness.backends import banner, echo, http, sink, source
+from harness.env import PATIENCE
 from harness.http import HttpClient
 from harness.tls import TLS12, TLS13, client_context
 from harness.wait import wait_until
@@ -44,13 +46,15 @@ def test_both_directions_run_at_once(pawl, serve, version):
     assert hashlib.sha256(answer).hexdigest() == hashlib.sha256(body).hexdigest()
 
 
-def test_small_messages_go_to_and_fro(pawl, serve):
+def test_small_messages_go_to_and_fro_without_delay(pawl, serve):
     proxy = pawl(serve(echo))
     client = proxy.connect()
+    started = time.monotonic()
     for number in range(1000):
         message = f"message {number}".encode()
         client.send(message)
         assert client.recv_exactly(len(message)) == message
+    assert time.monotonic() - started < 10 * PATIENCE  # delayed acknowledgements: 40 s
 
 
 def test_requests_on_a_kept_connection_are_answered(pawl, serve):
@@ -205,6 +209,7 @@ def test_an_end_waits_for_the_bytes_before_it(pawl, serve):
     backend = serve(source(size))
     proxy = pawl(backend)
     client = proxy.connect()
+    client.send(b"all I have")
     wait_until(lambda: backend.sent > 0, "the backend to send")
     client.close_notify()
     assert pattern.digest_of(client.recv) == (pattern.digest(size), size)

@@ -45,10 +45,10 @@ def test_a_killed_role_is_back_within_a_second(pawl, serve, title):
 def test_the_loss_of_a_role_is_logged_in_words(pawl, serve):
     proxy = pawl(serve(echo))
     proxy.expect_log(DIED)
-    os.kill(proxy.role("worker 0"), signal.SIGSEGV)
+    os.kill(proxy.role("worker 0"), signal.SIGABRT)
     line = proxy.log.wait_for(DIED)
     assert line.level == "warning" and line.role == "master"
-    assert "signal 11" in line.message and "Segmentation fault" in line.message
+    assert "signal 6" in line.message and "Aborted" in line.message
     wait_until(lambda: len(proxy.roles()) == 2, "the new worker")
 
 

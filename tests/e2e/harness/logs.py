@@ -1,5 +1,7 @@
 """Pawl's log, read line by line while it is written."""
 
+import contextlib
+import fcntl
 import json
 import re
 import threading
@@ -9,7 +11,7 @@ from .env import PATIENCE
 
 _LINE = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) "
-    r"(?P<level>error|warning|info|debug) (?P<role>[a-z]+(?: \d+)?): (?P<rest>.*)$"
+    r"(?P<level>error|warning|info|debug) (?P<role>[a-z-]+(?: \d+)?): (?P<rest>.*)$"
 )
 _FIELD = re.compile(r' ([a-z][a-z0-9_]*)=("(?:[^"\\]|\\.)*"|[^\s"]\S*)')
 
@@ -50,7 +52,8 @@ def parse(raw):
 def _parse_json(raw):
     try:
         fields = json.loads(raw)
-        return Line(raw, *(fields.pop(key) for key in ("time", "level", "role", "message")), fields)
+        head = [fields.pop(key) for key in ("time", "level", "role", "message")]
+        return Line(raw, *head, fields)
     except (ValueError, KeyError):
         return Line(raw)
 
@@ -68,13 +71,17 @@ class LineReader:
         self.lines = []
         self.at_end = False
         self._pipe = pipe
+        self._reading = threading.Lock()
+        # Pawl drops lines rather than wait for a slow reader; let it be a fast one.
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self):
         for raw in self._pipe:
-            self._add(parse(raw.decode(errors="backslashreplace").rstrip("\n")))
+            with self._reading:
+                self._add(parse(raw.decode(errors="backslashreplace").rstrip("\n")))
         with self._changed:
             self.at_end = True
             self._changed.notify_all()
@@ -83,6 +90,13 @@ class LineReader:
         with self._changed:
             self.lines.append(line)
             self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def unread(self):
+        """Nobody reads meanwhile, and the pipe holds only a few lines."""
+        with self._reading:
+            fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, 4096)
+            yield
 
     def mark(self):
         """A position; `wait_for(..., after=mark)` looks only at what comes later."""

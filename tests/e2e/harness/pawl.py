@@ -4,9 +4,10 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from . import procfs, settings
 from .env import BINARY, PATIENCE
@@ -32,6 +33,7 @@ class Pawl:
         self.folder = Path(folder)
         self.listen = list(listen)  # addresses that must be closed when it has ended
         self.probe = None  # called with a fresh TlsClient before the end
+        self.descriptors = None  # how many files each process may have open
         self._arguments = [str(argument) for argument in arguments]
         self._environment = {**os.environ, **(environment or {})}
         self.clients = []
@@ -60,8 +62,10 @@ class Pawl:
         self.config_file.write_text(settings.ini(self.sections) if text is None else text)
 
     def start(self):
+        limit = [f"--nofile={self.descriptors}:{self.descriptors}"]
+        wrapper = ["prlimit", *limit] if self.descriptors else []
         self.process = subprocess.Popen(
-            [BINARY, *self._arguments], cwd=self.folder, env=self._environment,
+            [*wrapper, BINARY, *self._arguments], cwd=self.folder, env=self._environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             start_new_session=True)
         self.log = LineReader(self.process.stderr)
@@ -94,6 +98,14 @@ class Pawl:
             if len(arguments) >= 3 and arguments[2].isdigit() and kind in title:
                 found[title] = pid
         return found
+
+    def skip_unless_inspectable(self):
+        """Roles are not dumpable: only root may look into them."""
+        try:
+            for pid in self.processes():
+                os.listdir(f"/proc/{pid}/fd")
+        except PermissionError:
+            pytest.skip("this user may not look into the processes")
 
     def processes(self):
         return [self.pid, *procfs.descendants_of(self.pid)]
@@ -270,8 +282,3 @@ def _is_listening(address):
     if host in ("*", "0.0.0.0"):
         host = "127.0.0.1"
     return accepts(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-
-
-def local_address_of(sock: socket.socket):
-    host, port = sock.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -16,11 +16,6 @@ def state_of(pid):
     return fields[0] if fields else None
 
 
-def start_time(pid):
-    fields = _stat(pid)
-    return fields[19] if fields else None
-
-
 def is_running(pid):
     return state_of(pid) not in (None, "Z", "X")
 

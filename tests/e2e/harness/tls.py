@@ -55,6 +55,7 @@ class TlsClient:
     def __init__(self, address, context, sni="app.example"):
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=sni)
+        self._unread = b""  # plaintext taken out of the TLS object ahead of recv
         self.sock = tcp(address)
 
     def __enter__(self):
@@ -81,6 +82,9 @@ class TlsClient:
 
     def recv(self, size=65536):
         """Some bytes; b"" at close_notify; Truncated at an end without it."""
+        if self._unread:
+            taken, self._unread = self._unread[:size], self._unread[size:]
+            return taken
         try:
             return self._run(self.tls.read, size)
         except ssl.SSLZeroReturnError:
@@ -115,6 +119,8 @@ class TlsClient:
 
     def close_notify(self):
         """Ends our direction; the other goes on."""
+        with contextlib.suppress(ssl.SSLError):  # unwrap() would fail on data that is there
+            self._unread += self._read_ready()
         with contextlib.suppress(ssl.SSLWantReadError):
             self.tls.unwrap()
         self._flush()
