@@ -40,6 +40,7 @@ static void check_listener_address(struct check *check, void **tree,
                                    const struct listener_address *place);
 static void check_defaults(struct check *check);
 static void check_tls(struct check *check);
+static void warn_of_longer_secrets(struct check *check);
 static bool has_choice_in(const struct choice_list *list, unsigned first, unsigned last);
 static void check_plaintext(struct check *check, const struct config_backend *backend);
 static int name_compare(const void *a, const void *b);
@@ -252,12 +253,24 @@ static void check_tls(struct check *check)
     }
     if (tls->tls12_max_lifetime_ms == LIFETIME_WINDOW) {
         tls->tls12_max_lifetime_ms = tls->window_ms;
-    } else if (tls->tls12_max_lifetime_ms > tls->window_ms &&
-               tls->min_version == TLS_1_2) {
+    }
+    warn_of_longer_secrets(check);
+}
+
+static void warn_of_longer_secrets(struct check *check)
+{
+    const struct config_tls *tls = &check->config->tls;
+    if (tls->tls12_max_lifetime_ms > tls->window_ms && tls->min_version == TLS_1_2) {
         report_add(check->report, REPORT_WARNING, check->config->file,
                    tls->tls12_max_lifetime_line,
                    "tls12_max_lifetime is longer than the window: the promise does not "
                    "hold for the TLS 1.2 connections that last longer");
+    }
+    if (tls->unanswered_rekey == UNANSWERED_KEEP) {
+        report_add(check->report, REPORT_WARNING, check->config->file,
+                   tls->unanswered_rekey_line,
+                   "unanswered_rekey = keep: the promise does not hold for clients that "
+                   "do not renew their keys");
     }
 }
 

@@ -45,6 +45,9 @@ struct config_proxy {
 /* What TLS may negotiate.  Configuration narrows and orders it, never widens. */
 enum tls_version { TLS_1_2, TLS_1_3 };
 
+/* What becomes of a client that was asked to renew its keys and did not. */
+enum tls_unanswered { UNANSWERED_CLOSE, UNANSWERED_KEEP };
+
 /* The cipher of a suite.  Its key exchange is ECDHE always, and whether it signs with
  * ECDSA or RSA follows from the certificate. */
 enum tls_cipher {
@@ -77,6 +80,8 @@ struct config_tls {
     uint64_t tls12_max_lifetime_ms; /* after config_read: never LIFETIME_WINDOW */
     unsigned tls12_max_lifetime_line;
     enum tls_version min_version;
+    enum tls_unanswered unanswered_rekey;
+    unsigned unanswered_rekey_line;
     struct choice_list suites; /* of enum tls_cipher, in the server's order */
     struct choice_list groups; /* of enum tls_group */
     unsigned groups_line;

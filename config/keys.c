@@ -11,6 +11,7 @@
 
 /* A choice is stored through an unsigned, whatever enum it is of. */
 static_assert(sizeof(enum tls_version) == sizeof(unsigned), "enums are not unsigned");
+static_assert(sizeof(enum tls_unanswered) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum send_proxy) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum log_level) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum log_format) == sizeof(unsigned), "enums are not unsigned");
@@ -21,6 +22,7 @@ static const char *const tls_cipher_words[] = {"AES-128-GCM", "AES-256-GCM",
                                                "CHACHA20-POLY1305", NULL};
 static const char *const tls_group_words[] = {"X25519MLKEM768", "X25519", "secp256r1",
                                               NULL};
+static const char *const unanswered_words[] = {"close", "keep", NULL};
 static const char *const lifetime_words[] = {"window", "unlimited", NULL};
 static const char *const send_proxy_words[] = {"off", "v1", "v2", "v2-tls", NULL};
 static const char *const log_level_words[] = {"error", "warning", "info", "debug", NULL};
@@ -129,6 +131,16 @@ const struct key keys_table[] = {
      .standard = "window",
      .help = "When a TLS 1.2 connection, whose keys cannot be renewed, is closed; longer "
              "than the window breaks the promise for that connection"},
+    {.name = "unanswered_rekey",
+     TLS(unanswered_rekey),
+     LINE(tls, unanswered_rekey_line),
+     .type = KEY_CHOICE,
+     .choices = unanswered_words,
+     .standard = "close",
+     .help = "What becomes of a TLS 1.3 client that has not renewed its keys when the "
+             "window is over; many libraries do so only when they next write, so a "
+             "download that lasts longer than the window needs keep, which breaks the "
+             "promise for that connection"},
     {.name = "min_version",
      TLS(min_version),
      .type = KEY_CHOICE,

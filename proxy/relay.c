@@ -210,10 +210,11 @@ static enum session_step relay_renew_keys(struct session *session)
     if (!stream_can_rekey(client))
         return session_end(session, STEP_END, REASON_WINDOW,
                            "its keys cannot be renewed and have reached their age limit");
-    if (!stream_is_rekeyed(client))
+    if (!stream_is_rekeyed(client) &&
+        session->snapshot->config->tls.unanswered_rekey == UNANSWERED_CLOSE)
         return session_end(session, STEP_END, REASON_WINDOW,
                            "the client did not renew its keys when it was asked to");
-    if (stream_rekey(client) == IO_ERROR)
+    if (stream_is_rekeyed(client) && stream_rekey(client) == IO_ERROR)
         return relay_client_failed(session);
     session->rekeyed_ms = session_now(session);
     return STEP_WAIT;
