@@ -179,5 +179,4 @@ distclean: ## remove all of build/
         repro clean distclean
 .DELETE_ON_ERROR:
 .SECONDARY:
--include $(OBJECTS:.o=.d) $(TESTS:$(BUILD)/tests/%=$(BUILD)/obj/tests/unit/%.d) \
-         $(TOOLS:$(BUILD)/tests/%=$(BUILD)/obj/tests/%.d)
+-include $(wildcard $(BUILD)/obj/*/*.d $(BUILD)/obj/tests/*/*.d)
