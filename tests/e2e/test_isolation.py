@@ -14,6 +14,7 @@ from harness.certs import Certificate, key_der, private_numbers
 from harness.env import SANITIZED
 from harness.http import HttpClient
 from harness.load import Load
+from harness.memory import found_in, skip_unless_readable
 from harness.wait import wait_until
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -34,42 +35,6 @@ def traces(key):
     found["PEM"] = max(lines, key=len).encode()
     found["base64"] = base64.b64encode(der)[40:100]
     return found
-
-
-def memory_of(pid):
-    """The process's readable mappings, one after the other."""
-    maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
-    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in maps:
-            match = re.match(r"([0-9a-f]+)-([0-9a-f]+) r", line)
-            if match and "[vvar" not in line and "[vsyscall]" not in line:
-                yield from _read_mapping(memory, *(int(part, 16) for part in match.groups()))
-
-
-def _read_mapping(memory, start, end):
-    """A mapping in overlapping pieces, as far as it can be read."""
-    piece, overlap = 16 << 20, 4096
-    while start < end:
-        try:
-            memory.seek(start)
-            yield memory.read(min(piece + overlap, end - start))
-        except (OSError, OverflowError, ValueError):
-            return
-        start += piece
-
-
-def found_in(pid, wanted):
-    found = set()
-    for piece in memory_of(pid):
-        found |= {name for name, value in wanted.items() if value in piece}
-    return found
-
-
-def skip_unless_readable(pid):
-    try:
-        next(memory_of(pid))
-    except (PermissionError, StopIteration):
-        pytest.skip("this user may not read the memory of other processes")
 
 
 @pytest.fixture
