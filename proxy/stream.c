@@ -350,6 +350,9 @@ static enum io stream_read_tls(struct stream *stream, size_t *length)
                                (int)(SCRATCH_PLAIN - *length));
         if (got <= 0) {
             stream->error = wolfSSL_get_error(stream->ssl, got);
+            /* The library has narrower limits of its own. */
+            if (stream->error == EMPTY_RECORD_LIMIT_E || stream->error == ALERT_COUNT_E)
+                stream->flooded = true;
             break;
         }
         *length += (size_t)got;

@@ -79,6 +79,9 @@ enum io {
     IO_ERROR    /* see error, broken */
 };
 
+/* What `flooded` means, for the log. */
+#define STREAM_FLOOD_WORDS "too many KeyUpdates, alerts or empty records without data"
+
 void stream_init(struct stream *stream, struct scratch *scratch);
 
 /* Takes a connected or connecting non-blocking socket. */
