@@ -1,6 +1,7 @@
 """Clients that stay connected to an echo while a test looks at the server, and that tell
 every secret of their connection."""
 
+import contextlib
 import re
 import subprocess
 
@@ -36,7 +37,8 @@ class _Program:
     def kill(self):
         self.process.kill()
         self.process.wait(SOCKET_SECONDS)
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.stdout.close()
 
 
@@ -46,6 +48,7 @@ class SClient(_Program):
     def __init__(self, address, folder, *options):
         self._key_log, self._messages = folder / "key.log", folder / "messages"
         self._key_log.unlink(missing_ok=True)
+        self._messages.unlink(missing_ok=True)
         super().__init__("openssl", "s_client", "-connect", address, "-servername",
                          "app.example", "-quiet", "-no_ign_eof", "-keylogfile",
                          self._key_log, "-msg", "-msgfile", self._messages, *options)
@@ -54,13 +57,16 @@ class SClient(_Program):
         """Sends a line and waits for its echo."""
         self.say_and_receive(text, text)
 
-    def say_and_receive(self, text, answer):
+    def type_line(self, text):
         self._type(text.encode() + b"\n")
+
+    def say_and_receive(self, text, answer):
+        self.type_line(text)
         assert self.process.stdout.readline() == answer.encode() + b"\n"
 
     def messages(self):
-        """What was sent (>>>) and received (<<<) since it was asked last, as -msg shows."""
-        return self._messages.read_text()
+        """What was sent (>>>) and received (<<<) so far, as -msg shows it."""
+        return self._messages.read_text() if self._messages.exists() else ""
 
     def key_updates(self, direction):
         return len(re.findall(f"^{direction} .*KeyUpdate", self.messages(), re.M))
