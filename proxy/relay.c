@@ -144,8 +144,7 @@ static enum session_step relay_client_failed(struct session *session)
     const struct stream *client = &session->client;
 
     if (client->flooded)
-        return session_end(session, STEP_END, REASON_FLOOD,
-                           "too many KeyUpdates, alerts or empty records without data");
+        return session_end(session, STEP_END, REASON_FLOOD, "%s", STREAM_FLOOD_WORDS);
     if (client->error > 0)
         return session_end(session, STEP_CLOSE, REASON_CLIENT_RESET, "%s",
                            stream_error_text(client));

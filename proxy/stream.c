@@ -32,11 +32,12 @@ static enum io stream_send(struct stream *stream, const uint8_t *bytes, size_t l
 static void stream_finish_write(struct stream *stream);
 static enum io stream_fail(struct stream *stream, int error);
 static bool pending_append(struct pending *pending, const uint8_t *bytes, size_t length);
+static bool pending_grow(struct pending *pending, size_t needed);
 static void pending_free(struct pending *pending);
 
 void stream_init(struct stream *stream, struct scratch *scratch)
 {
-    *stream = (struct stream){.fd = -1, .scratch = scratch};
+    *stream = (struct stream){.fd = -1, .scratch = scratch, .out.plaintext = true};
 }
 
 void stream_take(struct stream *stream, int fd)
@@ -49,6 +50,7 @@ bool stream_start_tls(struct stream *stream, WOLFSSL_CTX *context)
     stream->ssl = wolfSSL_new(context);
     if (!stream->ssl)
         return false;
+    stream->out.plaintext = false;
     wolfSSL_SSLSetIORecv(stream->ssl, stream_on_tls_receive);
     wolfSSL_SSLSetIOSend(stream->ssl, stream_on_tls_send);
     wolfSSL_SetIOReadCtx(stream->ssl, stream);
@@ -371,6 +373,9 @@ static enum io stream_read_tls(struct stream *stream, size_t *length)
                                (int)(SCRATCH_PLAIN - *length));
         if (got <= 0) {
             stream->error = wolfSSL_get_error(stream->ssl, got);
+            /* The library has narrower limits of its own. */
+            if (stream->error == EMPTY_RECORD_LIMIT_E || stream->error == ALERT_COUNT_E)
+                stream->flooded = true;
             break;
         }
         *length += (size_t)got;
@@ -469,25 +474,38 @@ static bool pending_append(struct pending *pending, const uint8_t *bytes, size_t
         pending->start = 0;
         pending->end = (uint32_t)held;
     }
-    size_t needed = pending->end + length;
-    if (needed > pending->capacity) {
-        /* The first bytes get what they need; what keeps growing grows by doubling. */
-        size_t capacity = pending->data ? 2 * needed : needed;
-        if (capacity < PENDING_FIRST_BYTES)
-            capacity = PENDING_FIRST_BYTES;
-        uint8_t *data = realloc(pending->data, capacity);
-        if (!data)
-            return false;
-        pending->data = data;
-        pending->capacity = (uint32_t)capacity;
-    }
+    if (pending->end + length > pending->capacity &&
+        !pending_grow(pending, pending->end + length))
+        return false;
     memcpy(pending->data + pending->end, bytes, length);
     pending->end += (uint32_t)length;
     return true;
 }
 
+/* The first bytes get what they need; what keeps growing grows by doubling.  Not by
+ * realloc, which would leave the old bytes where they were. */
+static bool pending_grow(struct pending *pending, size_t needed)
+{
+    size_t capacity = pending->data ? 2 * needed : needed;
+    struct pending larger = *pending;
+
+    if (capacity < PENDING_FIRST_BYTES)
+        capacity = PENDING_FIRST_BYTES;
+    larger.data = malloc(capacity);
+    if (!larger.data)
+        return false;
+    larger.capacity = (uint32_t)capacity;
+    if (pending->data)
+        memcpy(larger.data, pending->data, pending->end);
+    pending_free(pending);
+    *pending = larger;
+    return true;
+}
+
 static void pending_free(struct pending *pending)
 {
+    if (pending->data && pending->plaintext)
+        explicit_bzero(pending->data, pending->capacity);
     free(pending->data);
-    *pending = (struct pending){0};
+    *pending = (struct pending){.plaintext = pending->plaintext};
 }

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "proxy/log.h"
+#include "proxy/residue.h"
 
 /* Long enough not to spin, short enough not to be noticed. */
 static const struct timeval ACCEPT_PAUSE = {.tv_usec = 100000};
@@ -23,6 +24,7 @@ static void worker_take_listener(void *self, const char *address, int fd);
 static void worker_take_channel(void *self, int fd);
 static void worker_take_tickets(void *self, const struct ticket_ring *ring);
 static void worker_on_tickets_end(void *argument);
+static void worker_on_residue_due(void *argument);
 static void worker_drain(void *self);
 static void worker_close(void *self);
 static size_t worker_session_max(void);
@@ -89,7 +91,8 @@ static void *worker_open(struct event_base *base, struct error *error)
         goto fail;
     if ((worker->keyholder = keyholder_client_new(base, error)) &&
         (worker->tickets = ticket_keys_new(error)) &&
-        (worker->tickets_end = alarm_new(base, worker_on_tickets_end, worker, error)))
+        (worker->tickets_end = alarm_new(base, worker_on_tickets_end, worker, error)) &&
+        (worker->residue_due = alarm_new(base, worker_on_residue_due, worker, error)))
         return worker;
     worker_close(worker);
     return NULL;
@@ -134,6 +137,7 @@ static void worker_commit(void *self, uint32_t generation)
     snapshot_release(worker->current);
     worker->current = worker->prepared;
     worker->prepared = NULL;
+    worker_on_residue_due(worker);
     listener_adopt_all(worker);
     log_debug("serving configuration %u", generation);
     if (!worker_has_listeners(worker)) {
@@ -196,6 +200,16 @@ static void worker_on_tickets_end(void *argument)
               ticket_keys_expire(worker->tickets, ticket_clock_ms()));
 }
 
+/* Twice in a window, so that nothing that was read in one is left at its end. */
+static void worker_on_residue_due(void *argument)
+{
+    struct worker *worker = argument;
+
+    residue_wipe(worker->scratch);
+    alarm_set(worker->residue_due,
+              ticket_clock_ms() + worker->current->config->tls.window_ms / 2);
+}
+
 static void worker_drain(void *self)
 {
     struct worker *worker = self;
@@ -232,6 +246,7 @@ static void worker_close(void *self)
     keyholder_client_free(worker->keyholder);
     ticket_keys_free(worker->tickets);
     alarm_free(worker->tickets_end);
+    alarm_free(worker->residue_due);
     if (worker->accept_resume)
         event_free(worker->accept_resume);
     if (worker->drain_timer)

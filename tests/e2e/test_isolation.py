@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from harness.certs import Certificate, key_der, private_numbers
 from harness.env import SANITIZED
 from harness.http import HttpClient
 from harness.load import Load
+from harness.memory import found_in, skip_unless_readable
 from harness.wait import wait_until
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -33,41 +33,6 @@ def traces(key):
     found["DER"] = der[len(der) * 3 // 4:][:64] if is_rsa else der
     found["PEM"] = lines[-3 if is_rsa else 1].encode()
     return found
-
-
-def memory_of(pid):
-    """The process's readable mappings, one after the other."""
-    maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
-    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in maps:
-            match = re.match(r"([0-9a-f]+)-([0-9a-f]+) r", line)
-            if match and "[vvar" not in line and "[vsyscall]" not in line:
-                yield from _read_mapping(memory, *(int(part, 16) for part in match.groups()))
-
-
-def _read_mapping(memory, start, end):
-    """A mapping in overlapping pieces, as far as it can be read."""
-    piece, overlap = 16 << 20, 4096
-    while start < end:
-        try:
-            memory.seek(start)
-            yield memory.read(min(piece + overlap, end - start))
-        except (OSError, OverflowError, ValueError):
-            return
-        start += piece
-
-
-def found_in(pid, wanted):
-    found = set()
-    for piece in memory_of(pid):
-        found |= {name for name, value in wanted.items() if value in piece}
-    return found
-
-
-def skip_unless_readable(proxy):
-    if SANITIZED:
-        pytest.skip("the sanitizers map terabytes of shadow memory")
-    proxy.skip_unless_inspectable()
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ signing        := certs/keyholder_client certs/certstore certs/ticket_keys certs
 certstore      := certs/certstore certs/ticket_keys certs/vault certs/certcheck certs/pem certs/tls_policy certs/keyholder_client certs/keyholder_msg config/bundle proxy/error proxy/log tests/unit/certs_lab
 tls_policy     := certs/tls_policy certs/keyholder_client certs/keyholder_msg config/bundle proxy/error proxy/log tests/unit/certs_lab tests/unit/tls_pair
 devcert        := certs/devcert certs/devcert_make certs/certcheck certs/pem certs/private_key certs/vault config/bundle proxy/error proxy/log tests/unit/certs_lab
-keyring        := certs/keyring certs/private_key certs/vault certs/certcheck certs/pem config/bundle proxy/error proxy/log tests/unit/certs_lab
+keyring        := certs/keyring certs/private_key certs/vault certs/certcheck certs/pem config/bundle proxy/error proxy/log tests/unit/certs_lab tests/unit/memory
+ticket_keys    := certs/ticket_keys certs/tls_policy certs/vault certs/keyholder_client certs/keyholder_msg config/bundle proxy/error proxy/log tests/unit/certs_lab tests/unit/tls_pair tests/unit/memory
 
 stream_lab     := proxy/stream certs/tls_policy config/bundle proxy/error tests/unit/stream_pair tests/unit/tls_client tests/unit/net_pair tests/unit/certs_lab
 stream         := $(stream_lab)

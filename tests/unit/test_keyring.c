@@ -1,18 +1,16 @@
 /* Uses the openssl command for its keys. */
 #include "certs/keyring.h"
 
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "certs/certcheck.h"
 #include "tests/unit/certs_lab.h"
+#include "tests/unit/memory.h"
 
 static struct lab lab;
 static WC_RNG rng;
@@ -186,59 +184,6 @@ static void every_wrong_key_is_reported(void **state)
     report_close(&report);
 }
 
-enum { SCALAR_BYTES = 32, WINDOW_BYTES = 1 << 16, REGION_MAX = 64 << 20 };
-
-/* A secret in letters, so that looking for it leaves no copy to be found: a hexadecimal
- * digit as one of a to p. */
-static bool is_secret(const uint8_t *at, const char *letters, bool reversed)
-{
-    for (size_t i = 0; i < SCALAR_BYTES; i++) {
-        const unsigned byte = at[reversed ? SCALAR_BYTES - 1 - i : i];
-        if ('a' + (int)(byte >> 4) != letters[2 * i] ||
-            'a' + (int)(byte & 15) != letters[2 * i + 1])
-            return false;
-    }
-    return true;
-}
-
-static size_t count_in_window(const uint8_t *window, size_t size, const char *letters)
-{
-    size_t count = 0;
-    for (size_t i = 0; i + SCALAR_BYTES <= size; i++)
-        count +=
-            is_secret(window + i, letters, false) || is_secret(window + i, letters, true);
-    return count;
-}
-
-/* How often it stands in the memory of this process, in either byte order. */
-static size_t count_in_memory(const char *letters)
-{
-    static uint8_t window[WINDOW_BYTES];
-    char line[512];
-    size_t count = 0;
-    FILE *maps = fopen("/proc/self/maps", "r");
-    const int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-    assert_non_null(maps);
-    assert_true(memory >= 0);
-    while (fgets(line, sizeof line, maps)) {
-        unsigned long from = 0, to = 0;
-        char readable = '-';
-        if (sscanf(line, "%lx-%lx %c", &from, &to, &readable) != 3 || readable != 'r' ||
-            to - from > REGION_MAX)
-            continue;
-        /* Windows overlap, so that no secret falls between two. */
-        for (; from + SCALAR_BYTES <= to; from += WINDOW_BYTES - SCALAR_BYTES) {
-            memset(window, 0, sizeof window);
-            const ssize_t got = pread(memory, window, sizeof window, (off_t)from);
-            count += got > 0 ? count_in_window(window, (size_t)got, letters) : 0;
-        }
-    }
-    memset(window, 0, sizeof window);
-    (void)fclose(maps);
-    (void)close(memory);
-    return count;
-}
-
 static void freed_ring_leaves_no_key_in_memory(void **state)
 {
     (void)state;
@@ -248,13 +193,13 @@ static void freed_ring_leaves_no_key_in_memory(void **state)
                   "head -c 32 | od -An -v -tx1 | tr -d ' \\n' | "
                   "tr 0123456789abcdef abcdefghijklmnop > letters");
     char *letters = lab_read(&lab, "letters", &size);
-    assert_int_equal(size, 2 * SCALAR_BYTES);
+    assert_int_equal(size, 2 * MEMORY_SECRET_BYTES);
     lab_section(&lab, "p256");
     assert_true(load(&report));
-    assert_true(count_in_memory(letters) > 0);
+    assert_true(memory_count(letters) > 0);
     keyring_free(ring);
     ring = NULL;
-    assert_int_equal(count_in_memory(letters), 0);
+    assert_int_equal(memory_count(letters), 0);
     free(letters);
     report_close(&report);
 }

@@ -116,13 +116,14 @@ class Pawl:
 
     # --- Talking to it.
 
-    def connect(self, sni="app.example", context=None, address=None):
+    def connect(self, sni="app.example", context=None, address=None, session=None):
         """A TLS client after its handshake; closed at the end of the test."""
-        return self.client(sni, context, address).handshake()
+        return self.client(sni, context, address, session).handshake()
 
-    def client(self, sni="app.example", context=None, address=None):
+    def client(self, sni="app.example", context=None, address=None, session=None):
         """A TLS client before its handshake."""
-        client = TlsClient(address or self.listen[0], context or client_context(), sni)
+        client = TlsClient(address or self.listen[0], context or client_context(), sni,
+                           session)
         self.clients.append(client)
         return client
 

@@ -52,9 +52,10 @@ def reset(sock):
 class TlsClient:
     """TLS over memory buffers and a socket of our own. Not for two threads at once."""
 
-    def __init__(self, address, context, sni="app.example"):
+    def __init__(self, address, context, sni="app.example", session=None):
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=sni)
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=sni,
+                                    session=session)
         self._unread = b""  # plaintext taken out of the TLS object ahead of recv
         self.sock = tcp(address)
 
@@ -153,6 +154,15 @@ class TlsClient:
     @property
     def cipher(self):
         return self.tls.cipher()[0]
+
+    @property
+    def session(self):
+        """What resumes; with TLS 1.3 not before something was received."""
+        return self.tls.session
+
+    @property
+    def resumed(self):
+        return self.tls.session_reused
 
     @property
     def certificate(self):
