@@ -46,6 +46,9 @@ void bundle_source_close(struct bundle_source *source);
 bool bundle_add_copy(struct bundle_builder *builder, const struct bundle_source *source,
                      const char *name, struct error *error) MUST_CHECK;
 
+/* Whether there is a blob of this name by now. */
+bool bundle_has(const struct bundle_builder *builder, const char *name);
+
 /* Seals against every change and returns the descriptor (close-on-exec, owned by the
  * caller), or -1.  The builder is of no further use but must still be freed. */
 int bundle_seal(struct bundle_builder *builder, struct error *error) MUST_CHECK;

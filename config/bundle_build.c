@@ -173,6 +173,14 @@ bool bundle_add_copy(struct bundle_builder *builder, const struct bundle_source 
     return builder_take(builder, blob, error);
 }
 
+bool bundle_has(const struct bundle_builder *builder, const char *name)
+{
+    struct builder_blob *blob = blob_new(name, false, NULL);
+    const bool found = blob != NULL && builder_find(builder, blob) != NULL;
+    free(blob);
+    return found;
+}
+
 void bundle_source_close(struct bundle_source *source)
 {
     if (source == NULL) {

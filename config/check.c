@@ -67,6 +67,10 @@ void check_config(struct config *config, struct report *report)
     for (size_t i = 0; i < config->listener_count; i++) {
         check_backend_reference(&check, &config->listeners[i]);
     }
+    if (config->certificate_count > CONFIG_CERTIFICATES_MAX) {
+        CHECK_ERROR(&check, config->certificates[CONFIG_CERTIFICATES_MAX].section.line,
+                    "there are more than %d certificates", CONFIG_CERTIFICATES_MAX);
+    }
     check_tls(&check);
     check_listener_addresses(&check);
     check_defaults(&check);

@@ -44,6 +44,7 @@ static void key_take(struct parse *parse, const struct reader_item *item);
 static void report_unknown_section(struct parse *parse, const struct reader_item *item);
 static void report_unknown_key(struct parse *parse, const struct reader_item *item);
 static void check_required_sections(struct parse *parse);
+static void mark_left_out(struct config *config, const struct bundle *bundle);
 static struct config *config_new(const char *file);
 
 #define PARSE_ERROR(parse, line, ...)                                                    \
@@ -88,6 +89,9 @@ struct config *config_read_bundle(const struct bundle *bundle, struct report *re
     struct config *config = config_read(text.data != NULL ? (const char *)text.data : "",
                                         text.size, file, report);
     free(file);
+    if (config != NULL) {
+        mark_left_out(config, bundle);
+    }
     return config;
 }
 
@@ -356,5 +360,18 @@ static void check_required_sections(struct parse *parse)
         if (type->required && !parse->seen[i]) {
             PARSE_ERROR(parse, 0, "there is no section [%s NAME]", type->word);
         }
+    }
+}
+
+static void mark_left_out(struct config *config, const struct bundle *bundle)
+{
+    const struct blob blob = bundle_find(bundle, CONFIG_BLOB_LEFT_OUT);
+    struct cert_set set;
+    if (blob.data == NULL || blob.size != sizeof(set)) {
+        return;
+    }
+    memcpy(&set, blob.data, sizeof(set));
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        config->certificates[i].left_out = cert_set_has(&set, i);
     }
 }

@@ -11,6 +11,7 @@
 
 /* A choice is stored through an unsigned, whatever enum it is of. */
 static_assert(sizeof(enum tls_version) == sizeof(unsigned), "enums are not unsigned");
+static_assert(sizeof(enum unknown_sni) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum send_proxy) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum log_level) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum log_format) == sizeof(unsigned), "enums are not unsigned");
@@ -22,6 +23,7 @@ static const char *const tls_cipher_words[] = {"AES-128-GCM", "AES-256-GCM",
 static const char *const tls_group_words[] = {"X25519MLKEM768", "X25519", "secp256r1",
                                               NULL};
 static const char *const lifetime_words[] = {"window", "unlimited", NULL};
+static const char *const unknown_sni_words[] = {"default", "refuse", NULL};
 static const char *const send_proxy_words[] = {"off", "v1", "v2", "v2-tls", NULL};
 static const char *const log_level_words[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_format_words[] = {"text", "json", NULL};
@@ -103,6 +105,19 @@ const struct key keys_table[] = {
      .standard = "nobody",
      .help = "The user that everything facing the network runs as; matters only when "
              "Pawl is started as root"},
+    {.name = "strict",
+     PROXY(strict),
+     .type = KEY_BOOL,
+     .standard = "no",
+     .help = "Whether one certificate that cannot be served refuses a start or reload; "
+             "if not, the others serve and the log has an error"},
+    {.name = "watch",
+     PROXY(watch),
+     .type = KEY_BOOL,
+     .standard = "yes",
+     .help =
+         "Whether certificates and keys are taken anew by themselves when their files "
+         "change; a pair that does not fit keeps the one in service"},
 
     {.name = "window",
      TLS(window_ms),
@@ -173,6 +188,13 @@ const struct key keys_table[] = {
      .type = KEY_NAME,
      .sample = "app",
      .help = "Name of the backend; may be left out when there is only one"},
+    {.name = "unknown_sni",
+     LISTENER(unknown_sni),
+     .type = KEY_CHOICE,
+     .choices = unknown_sni_words,
+     .standard = "default",
+     .help = "What a client gets that asks for a name without a certificate: the default "
+             "one, or the alert unrecognized_name; who asks for none gets the default"},
 
     {.name = "chain",
      CERTIFICATE(chain),

@@ -45,7 +45,7 @@ struct generation *generation_capture(const struct source *source, uint32_t numb
         generation->config = config_read(text, length, source->file, report);
     if (generation->config)
         generation_capture_files(generation, source, text, length, report);
-    free(text);
+    generation->text = text;
     return generation;
 }
 
@@ -54,6 +54,7 @@ void generation_free(struct generation *generation)
     if (!generation)
         return;
     config_free(generation->config);
+    free(generation->text);
     if (generation->bundle_fd >= 0)
         close(generation->bundle_fd);
     if (generation->keys_fd >= 0)
@@ -96,7 +97,7 @@ static char *generation_read_fd(int fd, size_t *length, struct error *error)
         return NULL;
     }
     /* One byte more than allowed tells a file that is too large. */
-    char *text = malloc(CONFIG_TEXT_MAX + 1);
+    char *text = malloc(CONFIG_TEXT_MAX + 2);
     *length = 0;
     while (text && *length <= CONFIG_TEXT_MAX) {
         ssize_t got = read(fd, text + *length, CONFIG_TEXT_MAX + 1 - *length);
@@ -107,8 +108,10 @@ static char *generation_read_fd(int fd, size_t *length, struct error *error)
             free(text);
             return NULL;
         }
-        if (got == 0)
+        if (got == 0) {
+            text[*length] = '\0';
             return text;
+        }
         *length += (size_t)got;
     }
     (void)error_set(error, text ? "is larger than 4 MiB" : "out of memory");
@@ -121,6 +124,7 @@ static void generation_capture_files(struct generation *generation,
                                      size_t length, struct report *report)
 {
     const struct config *config = generation->config;
+    cert_set_fill(&generation->offered, config->certificate_count);
     struct capture capture = {.config = config, .report = report};
     struct error error;
 
@@ -168,7 +172,7 @@ static bool capture_file(struct capture *capture, struct bundle_builder *builder
     if (bundle_add_file(builder, path, is_key ? CONFIG_KEY_MAX : CONFIG_CHAIN_MAX,
                         &error))
         return true;
-    report_add(capture->report, REPORT_ERROR, capture->config->file,
+    report_add(capture->report, REPORT_FAULT, capture->config->file,
                is_key ? certificate->key_line : certificate->chain_line,
                "certificate \"%s\": %s", certificate->section.name, error.text);
     if (!bundle_add(builder, path, "", 0, &error))

@@ -22,15 +22,28 @@ struct source {
 
 struct generation {
     uint32_t number;
-    struct config *config; /* owned; NULL if the text could not be read at all */
-    int bundle_fd;         /* owned; -1: could not be made */
-    int keys_fd;           /* owned */
+    struct config *config;   /* owned; NULL if the text could not be read at all */
+    char *text;              /* owned; what config was read from */
+    int bundle_fd;           /* owned; -1: could not be made */
+    int keys_fd;             /* owned */
+    struct cert_set offered; /* the certificates that the bundles ask to be served */
+    size_t kept;             /* how many of these are as an earlier generation had them */
 };
 
 /* Reads and captures; every problem goes to the report.  What could be captured is, so
  * that the roles can add their findings.  NULL without memory. */
 struct generation *generation_capture(const struct source *source, uint32_t number,
                                       struct report *report) MUST_CHECK;
+
+/* Makes new bundles that offer only the certificates in `served`, and of the others those
+ * that `older` (NULL: none) offers under the same name and paths, with the files as they
+ * were then.  Copies within the kernel; looks at no file. */
+bool generation_reduce(struct generation *generation, const struct cert_set *served,
+                       const struct generation *older, struct error *error) MUST_CHECK;
+
+/* Whether both offer the same certificates, to the byte.  Private keys follow from that:
+ * only the one that fits is ever served. */
+bool generation_is_same(const struct generation *a, const struct generation *b);
 
 /* NULL is allowed. */
 void generation_free(struct generation *generation);

@@ -129,6 +129,7 @@ static void master_close(struct master *master)
     generation_free(master->current);
     generation_free(master->next);
     report_close(&master->report);
+    report_close(&master->last_report);
     for (size_t i = 0; i < MASTER_SIGNALS; i++) {
         if (master->signals[i])
             event_free(master->signals[i]);

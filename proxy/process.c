@@ -240,6 +240,7 @@ static bool process_handle(struct process *process, const struct control_message
 {
     bool expected =
         process->state == PROCESS_PREPARING && message->generation == process->generation;
+    struct cert_set served;
 
     switch (message->type) {
     case CONTROL_FINDING:
@@ -247,6 +248,12 @@ static bool process_handle(struct process *process, const struct control_message
             return false;
         process->events->on_finding(process->master,
                                     (enum report_level)message->number[0], message->text);
+        return true;
+    case CONTROL_SERVED:
+        if (!expected)
+            return false;
+        memcpy(&served, message->text, sizeof(served));
+        process->events->on_served(process->master, &served);
         return true;
     case CONTROL_PREPARED:
     case CONTROL_REFUSED:

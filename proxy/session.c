@@ -48,6 +48,7 @@ static const struct session_ending {
     [REASON_HALF_CLOSE_TIMEOUT] = {"half_close_timeout", true, false, LOG_LEVEL_INFO},
     [REASON_HELLO_REFUSED] = {"hello_refused", false, false, LOG_LEVEL_INFO},
     [REASON_NO_CERTIFICATE] = {"no_certificate", false, false, LOG_LEVEL_INFO},
+    [REASON_UNKNOWN_SNI] = {"unknown_sni", false, false, LOG_LEVEL_INFO},
     [REASON_SIGNING_FAILED] = {"signing_failed", false, false, LOG_LEVEL_ERROR},
     [REASON_TLS_ALERT] = {"tls_alert", false, true, LOG_LEVEL_INFO},
     [REASON_TLS_ERROR] = {"tls_error", false, true, LOG_LEVEL_INFO},
