@@ -22,6 +22,7 @@ static char *generation_read_fd(int fd, size_t *length, struct error *error);
 static void generation_capture_files(struct generation *generation,
                                      const struct source *source, const char *text,
                                      size_t length, struct report *report);
+static void generation_list_files(struct generation *generation);
 static void capture_certificate(struct capture *capture,
                                 const struct config_certificate *certificate);
 static bool capture_file(struct capture *capture, struct bundle_builder *builder,
@@ -55,6 +56,7 @@ void generation_free(struct generation *generation)
         return;
     config_free(generation->config);
     free(generation->text);
+    file_list_close(&generation->files);
     if (generation->bundle_fd >= 0)
         close(generation->bundle_fd);
     if (generation->keys_fd >= 0)
@@ -130,6 +132,7 @@ static void generation_capture_files(struct generation *generation,
 
     capture.chains = bundle_builder_new("pawl-bundle", &error);
     capture.keys = bundle_builder_new("pawl-keys", &error);
+    generation_list_files(generation);
     if (!capture.chains || !capture.keys ||
         !bundle_add(capture.chains, CONFIG_BLOB_TEXT, text, length, &error) ||
         !bundle_add(capture.chains, CONFIG_BLOB_FILE, source->file, strlen(source->file),
@@ -150,6 +153,21 @@ fail:
                error.text);
     bundle_builder_free(capture.chains);
     bundle_builder_free(capture.keys);
+}
+
+/* What cannot be listed for lack of memory is not followed. */
+static void generation_list_files(struct generation *generation)
+{
+    const struct config *config = generation->config;
+
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        const struct config_certificate *certificate = &config->certificates[i];
+        if (certificate->chain)
+            (void)file_list_add(&generation->files, certificate->chain);
+        if (certificate->key)
+            (void)file_list_add(&generation->files, certificate->key);
+    }
+    generation->files_state = file_list_state(&generation->files);
 }
 
 static void capture_certificate(struct capture *capture,

@@ -10,6 +10,7 @@
 
 #include "config/config.h"
 #include "proxy/error.h"
+#include "proxy/file_list.h"
 
 /* Where a configuration comes from: a file, or a text made by `pawl dev` and `pawl demo`.
  */
@@ -27,6 +28,8 @@ struct generation {
     int bundle_fd;           /* owned; -1: could not be made */
     int keys_fd;             /* owned */
     struct cert_set offered; /* the certificates that the bundles ask to be served */
+    struct file_list files;  /* owned; what certificates depend on */
+    uint64_t files_state;    /* of them, before they were read */
     size_t kept;             /* how many of these are as an earlier generation had them */
 };
 

@@ -20,6 +20,7 @@
 #include "proxy/process.h"
 #include "proxy/sandbox.h"
 #include "proxy/sockets.h"
+#include "proxy/watch.h"
 
 enum master_state {
     MASTER_STARTING, /* the first configuration is being prepared */
@@ -42,6 +43,7 @@ struct master {
     unsigned reductions;    /* of `next`, so far */
     bool renewing;          /* `next` is `current` with its files as they are now */
     bool renewal_wanted;
+    struct watch *watch;       /* owned; of the files that certificates come from */
     struct sockets sockets;    /* owned */
     struct identity identity;  /* whom the roles run as */
     struct process *processes; /* owned; see fleet.c for their order */
@@ -123,8 +125,9 @@ void window_send(struct master *master, struct process *process);
 /* Captures the source again and has it prepared; at the start, for the first time. */
 void reload_begin(struct master *master);
 
-/* The same with the configuration in service: only its certificates are read again. */
-void reload_begin_renewal(struct master *master);
+/* The same with the configuration in service: only its certificates are read again.
+ * For the watch; `master` is a struct master. */
+void reload_on_change(void *master);
 
 /* To be called whenever something has changed that a decision may wait for. */
 void reload_consider(struct master *master);

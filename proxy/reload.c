@@ -10,9 +10,26 @@
 
 enum { REDUCTIONS_MAX = 3 };
 
+static void reload_begin_renewal(struct master *master);
+static void reload_follow_files(struct master *master);
 static void reload_capture(struct master *master, const struct source *source);
 static void reload_prepare(struct master *master);
 static bool reload_reduce(struct master *master);
+/* Also where nothing of `next` will be served: it knows best where files may appear. */
+static void reload_follow_files(struct master *master)
+{
+    struct generation *next = master->next;
+    struct file_list none = {0};
+
+    if (!next)
+        return;
+    if (next->config && next->config->proxy.watch)
+        watch_follow(master->watch, &next->files, next->files_state,
+                     master->report.errors + master->report.faults == 0);
+    else
+        watch_follow(master->watch, &none, 0, true);
+}
+
 static bool reload_is_refused(const struct master *master);
 static void reload_drop(struct master *master);
 static void reload_check_identity(struct master *master);
@@ -33,9 +50,17 @@ void reload_begin(struct master *master)
     reload_capture(master, master->source);
 }
 
+void reload_on_change(void *argument)
+{
+    struct master *master = argument;
+
+    master->renewal_wanted = true;
+    reload_consider(master);
+}
+
 /* The text is that of the configuration in service: one that was edited since waits for
  * its reload. */
-void reload_begin_renewal(struct master *master)
+static void reload_begin_renewal(struct master *master)
 {
     const struct source source = {
         .file = master->source->file, .text = master->current->text, .demo_fd = -1};
@@ -145,6 +170,8 @@ static void reload_conclude(struct master *master)
     if (!reload_is_refused(master) && reload_reduce(master))
         return;
     reload_log_findings(master);
+    if (master->renewing || !reload_is_refused(master))
+        reload_follow_files(master);
     if (reload_is_refused(master))
         reload_refuse(master);
     else if (master->renewing && generation_is_same(master->next, master->current))
@@ -248,6 +275,8 @@ static void reload_drop(struct master *master)
     master->next = NULL;
     if (master->current)
         master->state = MASTER_SERVING;
+    if (master->renewing)
+        log_debug("files were read again; the certificates in service stay");
 }
 
 /* Files are looked at again and again until they fit; what is found in them is said once.
