@@ -41,6 +41,8 @@ struct bundle_source;
 struct bundle_source *bundle_source_open(int fd, struct error *error) MUST_CHECK;
 void bundle_source_close(struct bundle_source *source);
 
+bool bundle_source_has(const struct bundle_source *source, const char *name);
+
 /* Adds the blob `name` of `source` inside the kernel; once more is a success that does
  * nothing. */
 bool bundle_add_copy(struct bundle_builder *builder, const struct bundle_source *source,

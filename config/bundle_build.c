@@ -146,6 +146,11 @@ struct bundle_source *bundle_source_open(int fd, struct error *error)
     return source;
 }
 
+bool bundle_source_has(const struct bundle_source *source, const char *name)
+{
+    return source_find(source, name) != NULL;
+}
+
 bool bundle_add_copy(struct bundle_builder *builder, const struct bundle_source *source,
                      const char *name, struct error *error)
 {

@@ -27,6 +27,12 @@ static inline void cert_set_add(struct cert_set *set, size_t index)
         set->bits[index / 8] |= (uint8_t)(1u << index % 8);
 }
 
+static inline void cert_set_remove(struct cert_set *set, size_t index)
+{
+    if (index < CERT_SET_MAX)
+        set->bits[index / 8] &= (uint8_t)~(1u << index % 8);
+}
+
 /* The first `count`. */
 static inline void cert_set_fill(struct cert_set *set, size_t count)
 {

@@ -18,6 +18,7 @@
 enum {
     CONFIG_TEXT_MAX = 4 * 1024 * 1024, /* bytes of INI text */
     CONFIG_NAME_MAX = 64,              /* of a section's name, with its NUL */
+    CONFIG_TITLE_MAX = 320, /* the same with that of an entry of its directory */
     CONFIG_WORKERS_MAX = 256,
     CONFIG_CERTIFICATES_MAX = CERT_SET_MAX,
     CONFIG_CHAIN_MAX = 256 * 1024, /* bytes of a certificate chain file */
@@ -30,6 +31,9 @@ enum {
 /* The name of the blob that holds the path that messages give for the text. */
 #define CONFIG_BLOB_FILE "config.file"
 
+/* The name of the blob that says what the directories of certificates hold: see expand.h.
+ */
+#define CONFIG_BLOB_INDEX "config.index"
 /* The name of the blob that holds a struct cert_set: the certificates that are not to be
  * served, and whose files need not be in the bundle.  No such blob: none. */
 #define CONFIG_BLOB_LEFT_OUT "config.left_out"
@@ -37,8 +41,8 @@ enum {
 enum send_proxy { SEND_PROXY_OFF, SEND_PROXY_V1, SEND_PROXY_V2, SEND_PROXY_V2_TLS };
 
 struct config_section {
-    char name[CONFIG_NAME_MAX]; /* "" for the sections that have none */
-    unsigned line;              /* of the section header; 0: not in the text */
+    char name[CONFIG_TITLE_MAX]; /* "" for the sections that have none */
+    unsigned line;               /* of the section header; 0: not in the text */
 };
 
 struct config_proxy {
@@ -110,6 +114,9 @@ struct config_certificate {
     unsigned chain_line;
     char *key; /* path, PEM; the private key alone */
     unsigned key_line;
+    char *directory; /* path; of a section: instead of chain and key; of one of the
+                        certificates in it: where it was found; NULL: neither */
+    unsigned directory_line;
     bool is_default; /* for clients without SNI or with an unknown one; if no section says
                         so, the first in the text */
     unsigned default_line;

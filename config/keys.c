@@ -201,6 +201,7 @@ const struct key keys_table[] = {
      LINE(certificate, chain_line),
      .type = KEY_PATH,
      .required = true,
+     .unless = "directory",
      .sample = "/etc/pawl/fullchain.pem",
      .help = "PEM file with the certificate first, then the intermediate ones"},
     {.name = "key",
@@ -208,9 +209,19 @@ const struct key keys_table[] = {
      LINE(certificate, key_line),
      .type = KEY_PATH,
      .required = true,
+     .unless = "directory",
      .sample = "/etc/pawl/privkey.pem",
      .help = "PEM file with the private key, and nothing else: the chain's file goes to "
              "the processes that face the network, the key's never does"},
+    {.name = "directory",
+     CERTIFICATE(directory),
+     LINE(certificate, directory_line),
+     .type = KEY_PATH,
+     .is_aside = true,
+     .sample = "/etc/letsencrypt/live",
+     .help = "Instead of chain and key: a directory of certificates, or of one, as "
+             "NAME/fullchain.pem and privkey.pem, NAME/tls.crt and tls.key, or NAME.pem "
+             "or NAME.crt and NAME.key"},
     {.name = "default",
      CERTIFICATE(is_default),
      LINE(certificate, default_line),

@@ -15,10 +15,11 @@
 /* Where a configuration comes from: a file, or a text made by `pawl dev` and `pawl demo`.
  */
 struct source {
-    const char *file; /* as messages name it */
-    const char *text; /* NULL: read `file` */
-    bool with_demo;   /* the built-in demo app runs as well */
-    int demo_fd;      /* its listening socket, or -1 */
+    const char *file;           /* as messages name it */
+    const char *text;           /* NULL: read `file` */
+    const struct config *older; /* borrowed; what was found before, or NULL */
+    bool with_demo;             /* the built-in demo app runs as well */
+    int demo_fd;                /* its listening socket, or -1 */
 };
 
 struct generation {
@@ -43,6 +44,12 @@ struct generation *generation_capture(const struct source *source, uint32_t numb
  * were then.  Copies within the kernel; looks at no file. */
 bool generation_reduce(struct generation *generation, const struct cert_set *served,
                        const struct generation *older, struct error *error) MUST_CHECK;
+
+/* For the two that make bundles: says in `chains` what is not offered. */
+struct bundle_builder;
+bool generation_add_left_out(const struct generation *generation,
+                             struct bundle_builder *chains,
+                             struct error *error) MUST_CHECK;
 
 /* Whether both offer the same certificates, to the byte.  Private keys follow from that:
  * only the one that fits is ever served. */

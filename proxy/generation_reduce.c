@@ -27,8 +27,6 @@ static bool is_offered(const struct generation *older,
                        const struct config_certificate *certificate);
 static bool is_same_certificate(const struct config_certificate *a,
                                 const struct config_certificate *b);
-static bool add_left_out(const struct generation *generation,
-                         const struct reduction *chains, struct error *error);
 static bool replace_bundles(struct generation *generation, const struct reduction *chains,
                             const struct reduction *keys, struct error *error);
 static bool has_same_blob(const struct bundle *a, const struct bundle *b,
@@ -52,7 +50,7 @@ bool generation_reduce(struct generation *generation, const struct cert_set *ser
             ok = copy_certificate(&chains, &keys, &config->certificates[i], false, error);
     }
     ok = ok && (!older || copy_kept(generation, &chains, &keys, older, error)) &&
-         add_left_out(generation, &chains, error) &&
+         generation_add_left_out(generation, chains.builder, error) &&
          replace_bundles(generation, &chains, &keys, error);
     reduction_close(&chains);
     reduction_close(&keys);
@@ -100,6 +98,9 @@ static void reduction_close(struct reduction *reduction)
 
 static bool copy_text(const struct reduction *chains, struct error *error)
 {
+    if (bundle_source_has(chains->next, CONFIG_BLOB_INDEX) &&
+        !bundle_add_copy(chains->builder, chains->next, CONFIG_BLOB_INDEX, error))
+        return false;
     return bundle_add_copy(chains->builder, chains->next, CONFIG_BLOB_TEXT, error) &&
            bundle_add_copy(chains->builder, chains->next, CONFIG_BLOB_FILE, error);
 }
@@ -159,19 +160,6 @@ static bool is_same_certificate(const struct config_certificate *a,
     return strcmp(a->section.name, b->section.name) == 0 && a->chain && b->chain &&
            strcmp(a->chain, b->chain) == 0 && a->key && b->key &&
            strcmp(a->key, b->key) == 0;
-}
-
-static bool add_left_out(const struct generation *generation,
-                         const struct reduction *chains, struct error *error)
-{
-    struct cert_set left_out = {.bits = {0}};
-
-    for (size_t i = 0; i < generation->config->certificate_count; i++) {
-        if (!cert_set_has(&generation->offered, i))
-            cert_set_add(&left_out, i);
-    }
-    return bundle_add(chains->builder, CONFIG_BLOB_LEFT_OUT, &left_out, sizeof(left_out),
-                      error);
 }
 
 static bool replace_bundles(struct generation *generation, const struct reduction *chains,

@@ -47,7 +47,9 @@ void reload_begin(struct master *master)
     master->reload_wanted = false;
     master->renewal_wanted = false; /* it is part of it */
     master->renewing = false;
-    reload_capture(master, master->source);
+    struct source source = *master->source;
+    source.older = master->current ? master->current->config : NULL;
+    reload_capture(master, &source);
 }
 
 void reload_on_change(void *argument)
@@ -62,8 +64,10 @@ void reload_on_change(void *argument)
  * its reload. */
 static void reload_begin_renewal(struct master *master)
 {
-    const struct source source = {
-        .file = master->source->file, .text = master->current->text, .demo_fd = -1};
+    const struct source source = {.file = master->source->file,
+                                  .text = master->current->text,
+                                  .older = master->current->config,
+                                  .demo_fd = -1};
 
     master->renewal_wanted = false;
     master->renewing = true;
@@ -196,7 +200,10 @@ static bool reload_reduce(struct master *master)
     struct generation *next = master->next;
     struct error error;
 
-    if (cert_set_equal(&master->served, &next->offered))
+    /* At first, what could not even be offered may be kept as it was. */
+    bool is_lacking = master->reductions == 0 && master->current &&
+                      cert_set_count(&next->offered) < next->config->certificate_count;
+    if (!is_lacking && cert_set_equal(&master->served, &next->offered))
         return false;
     if (master->reductions++ == REDUCTIONS_MAX) {
         report_add(&master->report, REPORT_ERROR, NULL, 0,

@@ -39,7 +39,7 @@ struct watch {
     uint64_t first_ms;      /* when the first event came that quiet waits for */
     uint64_t retry_ms;
     void *folders; /* owned tsearch tree of struct folder, by path */
-    void *places; /* owned tsearch tree of struct place */
+    void *places;  /* owned tsearch tree of struct place */
     bool warned;   /* that inotify has reached a limit */
 };
 

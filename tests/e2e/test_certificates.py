@@ -12,6 +12,7 @@ from harness.load import Load
 from harness.pawl import command
 from harness.ports import free_address
 from harness.tls import client_context
+from harness.wait import wait_until
 
 
 def use(client):
@@ -165,3 +166,109 @@ def test_listeners_decide_on_their_own(pawl, serve, app_cert):
     assert proxy.connect("unknown.example").certificate == app_cert.der
     asked = hello.Hello(sni=b"unknown.example")
     assert hello.answer(other, asked.record()) == "unrecognized_name"
+
+
+# --- Directories.
+
+
+@pytest.fixture
+def sites(folder, authority):
+    """A directory and a way to put certificates there: put(name, chain, key) -> leaf."""
+    place = folder / "sites"
+    place.mkdir()
+
+    def put(name, chain, key):
+        source = authority.leaf(name, [f"{name}.example"])
+        for origin, target in ((source.chain, place / chain), (source.key, place / key)):
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(origin, target)
+        return source
+
+    put.place = place
+    return put
+
+
+def serve_directory(pawl, serve, sites, **keys):
+    return pawl(serve(echo), extra={"certificate sites": {"directory": sites.place}}, **keys)
+
+
+@pytest.mark.parametrize("chain, key", [("{}/fullchain.pem", "{}/privkey.pem"),
+                                        ("{}/tls.crt", "{}/tls.key"),
+                                        ("{}.pem", "{}.key"), ("{}.crt", "{}.key")])
+def test_a_directory_in_each_layout(pawl, serve, sites, chain, key):
+    leaves = {name: sites(name, chain.format(name), key.format(name)) for name in "ab"}
+    proxy = serve_directory(pawl, serve, sites, workers=2)
+    for name, leaf in leaves.items():
+        client = proxy.connect(f"{name}.example")
+        assert client.certificate == leaf.der
+        use(client)
+        assert proxy.session_line(client)["certificate"] == f"sites/{name}"
+    checked = command("check", proxy.config_file)
+    assert checked.returncode == 0 and "3 certificates" in checked.stdout
+
+
+@pytest.mark.parametrize("chain, key", [("fullchain.pem", "privkey.pem"),
+                                        ("tls.crt", "tls.key")])
+def test_a_directory_that_is_one_certificate(pawl, serve, sites, chain, key):
+    leaf = sites("a", chain, key)
+    proxy = serve_directory(pawl, serve, sites)
+    client = proxy.connect("a.example")
+    assert client.certificate == leaf.der
+    assert proxy.session_line(client)["certificate"] == "sites"
+
+
+def test_certificates_come_and_go_with_their_files(pawl, serve, sites, app_cert):
+    sites("a", "a/tls.crt", "a/tls.key")
+    proxy = serve_directory(pawl, serve, sites)
+    proxy.allow_log('certificate "sites/b": cannot read')
+    leaf = sites("b", "b/tls.crt", "b/tls.key")
+    wait_until(lambda: proxy.connect("b.example").certificate == leaf.der, "b")
+    renewed = sites("a", "a/tls.crt", "a/tls.key")
+    wait_until(lambda: proxy.connect("a.example").certificate == renewed.der, "a anew")
+    shutil.rmtree(sites.place / "b")
+    wait_until(lambda: proxy.connect("b.example").certificate == app_cert.der, "b to go")
+
+
+def test_an_empty_directory_may_fill_in_two_steps(pawl, serve, sites):
+    sites("a", "a/tls.crt", "a/tls.key")
+    proxy = pawl(serve(echo), extra={"certificate sites": {"directory": sites.place},
+                                     "log": {"level": "debug"}})
+    proxy.allow_log('certificate "sites/b": cannot read')
+    (sites.place / "b").mkdir()
+    proxy.log.wait_for("files were read again")
+    leaf = sites("b", "b/tls.crt", "b/tls.key")
+    wait_until(lambda: proxy.connect("b.example").certificate == leaf.der, "b")
+
+
+def test_a_directory_that_vanishes_keeps_what_it_had(pawl, serve, sites, app_cert):
+    leaf = sites("a", "a/tls.crt", "a/tls.key")
+    proxy = serve_directory(pawl, serve, sites)
+    proxy.expect_log('certificate "sites": cannot read the directory')
+    proxy.expect_log('certificate "sites/a": cannot read')
+    os.rename(sites.place, sites.place.with_name("away"))
+    proxy.log.wait_for('certificate "sites/a": cannot read')
+    assert proxy.connect("a.example").certificate == leaf.der
+    os.rename(sites.place.with_name("away"), sites.place)
+    renewed = sites("a", "a/tls.crt", "a/tls.key")
+    wait_until(lambda: proxy.connect("a.example").certificate == renewed.der, "a anew")
+
+
+def test_a_file_that_holds_both_is_refused_with_advice(pawl, serve, sites):
+    leaf = sites("a", "a/tls.crt", "a/tls.key")
+    both = sites("b", "b.pem", "b.key")
+    (sites.place / "b.pem").write_text(both.chain.read_text() + both.key.read_text())
+    (sites.place / "b.key").unlink()
+    proxy = serve_directory(pawl, serve, sites, ready=False)
+    proxy.expect_log('certificate "sites/b": cannot read .*b.key.*split')
+    proxy.wait_ready()
+    assert proxy.connect("a.example").certificate == leaf.der
+
+
+def test_directory_goes_with_neither_chain_nor_key(folder, app_cert):
+    config = folder / "proxy.ini"
+    config.write_text("[listener web]\naddress = 127.0.0.1:1\n"
+                      f"[certificate a]\ndirectory = {folder}\nkey = {app_cert.key}\n"
+                      "[backend app]\naddress = 127.0.0.1:2\n")
+    checked = command("check", config)
+    assert checked.returncode == 1
+    assert "proxy.ini:4: " in checked.stderr and "instead of chain and key" in checked.stderr

