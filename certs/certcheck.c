@@ -146,7 +146,7 @@ static bool chain_read(struct chain *chain, struct blob pem)
     chain->der = malloc(pem.size + 1);
     chain->parsed = calloc(CHAIN_COUNT_MAX, sizeof *chain->parsed);
     if (!chain->der || !chain->parsed) {
-        REPORT(chain, REPORT_ERROR, "no memory for \"%s\"", path);
+        REPORT(chain, REPORT_FAULT, "no memory for \"%s\"", path);
         return false;
     }
     struct pem_block block;
@@ -156,7 +156,7 @@ static bool chain_read(struct chain *chain, struct blob pem)
         if (pem_is(&block, "CERTIFICATE") && !chain_add(chain, &block))
             return false;
         if (pem_is_private_key(&block)) {
-            REPORT(chain, REPORT_ERROR,
+            REPORT(chain, REPORT_FAULT,
                    "\"%s\" holds a private key, but is for processes that must never "
                    "have one; put the key into a file of its own",
                    path);
@@ -164,11 +164,11 @@ static bool chain_read(struct chain *chain, struct blob pem)
         }
     }
     if (result == PEM_BROKEN) {
-        REPORT(chain, REPORT_ERROR, "\"%s\" is damaged: a block in it has no end", path);
+        REPORT(chain, REPORT_FAULT, "\"%s\" is damaged: a block in it has no end", path);
         return false;
     }
     if (chain->count == 0)
-        REPORT(chain, REPORT_ERROR, "there is no certificate in \"%s\"", path);
+        REPORT(chain, REPORT_FAULT, "there is no certificate in \"%s\"", path);
     return chain->count > 0;
 }
 
@@ -176,14 +176,14 @@ static bool chain_add(struct chain *chain, const struct pem_block *block)
 {
     const char *path = chain->section->chain;
     if (chain->count == CHAIN_COUNT_MAX) {
-        REPORT(chain, REPORT_ERROR, "more than %d certificates in \"%s\"",
+        REPORT(chain, REPORT_FAULT, "more than %d certificates in \"%s\"",
                CHAIN_COUNT_MAX, path);
         return false;
     }
     uint8_t *der = chain->der + chain->size;
     size_t size = pem_der_max(block);
     if (!pem_decode(block, der, &size)) {
-        REPORT(chain, REPORT_ERROR, "certificate %zu in \"%s\" is damaged",
+        REPORT(chain, REPORT_FAULT, "certificate %zu in \"%s\" is damaged",
                chain->count + 1, path);
         return false;
     }
@@ -206,12 +206,12 @@ static bool chain_parse(struct chain *chain, size_t index)
         return true;
     }
     if (code == ECC_CURVE_OID_E || code == ASN_UNKNOWN_OID_E)
-        REPORT(chain, REPORT_ERROR,
+        REPORT(chain, REPORT_FAULT,
                "the key in \"%s\" is of a kind that is not served: use ECDSA P-256 or "
                "P-384, Ed25519, or RSA",
                path);
     else
-        REPORT(chain, REPORT_ERROR, "cannot read the certificate in \"%s\": %s", path,
+        REPORT(chain, REPORT_FAULT, "cannot read the certificate in \"%s\": %s", path,
                wc_GetErrorString(code));
     return false;
 }
@@ -241,21 +241,21 @@ static bool chain_check_link(const struct chain *chain, size_t index)
     const char *path = chain->section->chain;
     if (memcmp(lower->issuerHash, upper->subjectHash, KEYID_SIZE) != 0) {
         REPORT(
-            chain, REPORT_ERROR,
+            chain, REPORT_FAULT,
             "certificate %zu in \"%s\" is not the issuer of the one before it; the leaf "
             "comes first, then each issuer",
             index + 2, path);
         return false;
     }
     if (!upper->isCA && !upper->selfSigned) {
-        REPORT(chain, REPORT_ERROR,
+        REPORT(chain, REPORT_FAULT,
                "certificate %zu in \"%s\" may not issue certificates (it is not a CA)",
                index + 2, path);
         return false;
     }
     if (is_signed_by(lower, upper))
         return true;
-    REPORT(chain, REPORT_ERROR,
+    REPORT(chain, REPORT_FAULT,
            "certificate %zu in \"%s\" has the name of the issuer of the one before it, "
            "but another key",
            index + 2, path);
@@ -309,7 +309,7 @@ static bool leaf_read_key(const struct chain *chain, struct leaf_facts *facts)
     const struct DecodedCert *leaf = &chain->parsed[0];
     const char *path = chain->section->chain;
     if (!spki_copy(leaf->source, leaf->maxIdx, facts)) {
-        REPORT(chain, REPORT_ERROR, "cannot read the public key in \"%s\"", path);
+        REPORT(chain, REPORT_FAULT, "cannot read the public key in \"%s\"", path);
         return false;
     }
     if (leaf->keyOID == ECDSAk && leaf->pkCurveOID == ECC_SECP256R1_OID) {
@@ -323,12 +323,12 @@ static bool leaf_read_key(const struct chain *chain, struct leaf_facts *facts)
         const int bits = rsa_bits(facts);
         if (bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX)
             return true;
-        REPORT(chain, REPORT_ERROR,
+        REPORT(chain, REPORT_FAULT,
                "the RSA key in \"%s\" has %d bits; served are %d to %d", path, bits,
                RSA_BITS_MIN, RSA_BITS_MAX);
         return false;
     } else {
-        REPORT(chain, REPORT_ERROR,
+        REPORT(chain, REPORT_FAULT,
                "the key in \"%s\" is of a kind that is not served: use ECDSA P-256 or "
                "P-384, Ed25519, or RSA",
                path);
@@ -384,7 +384,7 @@ static bool leaf_read_dates(const struct chain *chain, struct leaf_facts *facts)
     const char *path = chain->section->chain;
     if (!read_date(leaf->beforeDate, leaf->beforeDateLen, &facts->not_before) ||
         !read_date(leaf->afterDate, leaf->afterDateLen, &facts->not_after)) {
-        REPORT(chain, REPORT_ERROR, "cannot read the dates of the certificate in \"%s\"",
+        REPORT(chain, REPORT_FAULT, "cannot read the dates of the certificate in \"%s\"",
                path);
         return false;
     }
@@ -436,7 +436,7 @@ static bool add_name(const struct chain *chain, struct leaf_facts *facts,
         facts->names = names;
     if (!copy || !names) {
         free(copy);
-        REPORT(chain, REPORT_ERROR, "no memory for the names in \"%s\"",
+        REPORT(chain, REPORT_FAULT, "no memory for the names in \"%s\"",
                chain->section->chain);
         return false;
     }

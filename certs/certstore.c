@@ -22,12 +22,13 @@ struct certstore {
     struct entry *entries; /* owned */
     size_t entry_count;
     size_t default_index;
+    struct cert_set served;      /* by their place in the configuration */
     struct ticket_keys *tickets; /* borrowed; NULL: none are issued */
 };
 
 static bool add_certificate(struct certstore *store, const struct config *config,
-                            const struct config_certificate *section,
-                            const struct bundle *bundle, struct report *report);
+                            size_t index, const struct bundle *bundle,
+                            struct report *report);
 static bool build_context(struct certificate *certificate, const struct config_tls *tls,
                           const struct leaf_facts *facts, struct error *error);
 static bool attach_tickets(struct certstore *store, const struct config_tls *tls,
@@ -42,6 +43,8 @@ static int compare_entries(const void *a, const void *b);
 static const struct certificate *find_name(const struct certstore *store,
                                            const char *name, uint32_t key_types,
                                            bool *known);
+static const struct certificate *find_sni(const struct certstore *store, const char *sni,
+                                          uint32_t key_types, bool *known);
 static const struct certificate *find_default(const struct certstore *store,
                                               uint32_t key_types);
 static void certificate_close(struct certificate *certificate);
@@ -60,7 +63,7 @@ struct certstore *certstore_new(const struct config *config, const struct bundle
     }
     store->tickets = config->tls.tickets ? tickets : NULL;
     for (size_t i = 0; i < config->certificate_count; i++) {
-        if (!add_certificate(store, config, &config->certificates[i], bundle, report)) {
+        if (!add_certificate(store, config, i, bundle, report)) {
             certstore_free(store);
             return NULL;
         }
@@ -77,18 +80,23 @@ const struct certificate *certstore_find(const struct certstore *store, const ch
                                          uint32_t key_types)
 {
     bool known = false;
-    const struct certificate *found = find_name(store, sni, key_types, &known);
-    const char *parent = strchr(sni, '.');
-    if (!found && parent && parent != sni && strlen(parent) < NAME_MAX_BYTES) {
-        char wildcard[NAME_MAX_BYTES + 1];
-        wildcard[0] = '*';
-        memcpy(wildcard + 1, parent, strlen(parent) + 1);
-        found = find_name(store, wildcard, key_types, &known);
-    }
+    const struct certificate *found = find_sni(store, sni, key_types, &known);
     /* A name that is served, but not with a key the client knows, has no substitute. */
     if (found || known)
         return found;
     return find_default(store, key_types);
+}
+
+bool certstore_knows(const struct certstore *store, const char *sni)
+{
+    bool known = false;
+    (void)find_sni(store, sni, ~(uint32_t)0, &known);
+    return known;
+}
+
+const struct cert_set *certstore_served(const struct certstore *store)
+{
+    return &store->served;
 }
 
 const struct certificate *certstore_at(const struct certstore *store, size_t index)
@@ -109,16 +117,17 @@ void certstore_free(struct certstore *store)
 
 /* False only without memory; a certificate with faults is reported and left out. */
 static bool add_certificate(struct certstore *store, const struct config *config,
-                            const struct config_certificate *section,
-                            const struct bundle *bundle, struct report *report)
+                            size_t index, const struct bundle *bundle,
+                            struct report *report)
 {
-    if (!section->chain)
+    const struct config_certificate *section = &config->certificates[index];
+    if (!section->chain || section->left_out)
         return true; /* reported where it was read */
     const struct blob pem = bundle_find(bundle, section->chain);
     if (pem.data && pem.size == 0)
         return true; /* reported where the file could not be read */
     if (!pem.data) {
-        certcheck_report(report, REPORT_ERROR, config, section, section->chain_line,
+        certcheck_report(report, REPORT_FAULT, config, section, section->chain_line,
                          "the chain file \"%s\" was not handed over", section->chain);
         return true;
     }
@@ -128,7 +137,7 @@ static bool add_certificate(struct certstore *store, const struct config *config
     bool ok = certcheck_chain(config, section, pem, &facts, report);
     if (ok && (!build_context(certificate, &config->tls, &facts, &error) ||
                !attach_tickets(store, &config->tls, certificate, &facts, &error))) {
-        certcheck_report(report, REPORT_ERROR, config, section, section->chain_line,
+        certcheck_report(report, REPORT_FAULT, config, section, section->chain_line,
                          "cannot use \"%s\": %s", section->chain, error.text);
         ok = false;
     }
@@ -142,6 +151,7 @@ static bool add_certificate(struct certstore *store, const struct config *config
         facts.names = NULL;
         facts.name_count = 0;
         store->count++;
+        cert_set_add(&store->served, index);
     }
     leaf_facts_close(&facts);
     return true;
@@ -318,6 +328,20 @@ static const struct certificate *find_name(const struct certstore *store,
             return entry->certificate;
     }
     return NULL;
+}
+
+/* Exact name, then one-label wildcard. */
+static const struct certificate *find_sni(const struct certstore *store, const char *sni,
+                                          uint32_t key_types, bool *known)
+{
+    const struct certificate *found = find_name(store, sni, key_types, known);
+    const char *parent = strchr(sni, '.');
+    if (found || !parent || parent == sni || strlen(parent) >= NAME_MAX_BYTES)
+        return found;
+    char wildcard[NAME_MAX_BYTES + 1];
+    wildcard[0] = '*';
+    memcpy(wildcard + 1, parent, strlen(parent) + 1);
+    return find_name(store, wildcard, key_types, known);
 }
 
 /* Where the default has a key that the client does not know, a certificate for one of the

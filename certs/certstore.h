@@ -31,8 +31,8 @@ struct certificate {
 struct certstore;
 
 /* Reads every certificate of `config` out of `bundle`, checks it (certcheck.h) and builds
- * its context.  All problems go to `report`; the result serves only if it gained no
- * error. `config` and `bundle` are needed only during the call, apart from the section
+ * its context.  All problems go to `report`; a certificate with a fault is not in the
+ * store. `config` and `bundle` are needed only during the call, apart from the section
  * names, which are borrowed.  `tickets` (borrowed, must
  * outlive the store) are the keys of session tickets; NULL: none are issued.  NULL
  * without memory. */
@@ -45,6 +45,12 @@ struct certstore *certstore_new(const struct config *config, const struct bundle
  * 1u << enum key_type) allows.  `sni` is lower case, "" for none.  NULL: none fits. */
 const struct certificate *certstore_find(const struct certstore *store, const char *sni,
                                          uint32_t key_types);
+
+/* Whether there is a certificate for `sni` itself, whatever key it has. */
+bool certstore_knows(const struct certstore *store, const char *sni);
+
+/* Those of the configuration that the store holds. */
+const struct cert_set *certstore_served(const struct certstore *store);
 
 /* The i-th certificate in the order of the configuration, NULL past the last. */
 const struct certificate *certstore_at(const struct certstore *store, size_t index);

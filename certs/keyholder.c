@@ -80,6 +80,11 @@ bool keyholder_prepare(struct keyholder *keyholder, const struct config *config,
     return keyholder->prepared != NULL;
 }
 
+const struct cert_set *keyholder_served(const struct keyholder *keyholder)
+{
+    return keyholder->prepared ? keyring_served(keyholder->prepared) : NULL;
+}
+
 void keyholder_commit(struct keyholder *keyholder)
 {
     if (!keyholder->prepared)

@@ -20,12 +20,16 @@ struct keyholder *keyholder_new(struct event_base *base, struct error *error) MU
 
 /* Loads every private key of `config` from the bundle `keys` (blobs named by the key's
  * path) aside and checks that it belongs to the leaf of the chain in `chains`.  All
- * problems go to `report`.  False if it gained errors.  A second prepare replaces the
- * first. The bundles are needed only during the call; whoever owns `keys` should close it
- * at once: it holds the key files as text. */
+ * problems go to `report`; keyholder_served says what is left.  A second prepare replaces
+ * the first. The bundles are needed only during the call; whoever owns `keys` should
+ * close it at once: it holds the key files as text. */
 bool keyholder_prepare(struct keyholder *keyholder, const struct config *config,
                        const struct bundle *chains, const struct bundle *keys,
                        struct report *report);
+
+/* The certificates of the prepared configuration that there are keys for; NULL: nothing
+ * is prepared. */
+const struct cert_set *keyholder_served(const struct keyholder *keyholder);
 
 /* The prepared keys become current; the former ones are kept for
  * limits.handshake_timeout and then wiped. */

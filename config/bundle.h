@@ -34,6 +34,23 @@ bool bundle_add(struct bundle_builder *builder, const char *name, const void *da
 bool bundle_add_file(struct bundle_builder *builder, const char *path, size_t max_bytes,
                      struct error *error) MUST_CHECK;
 
+/* A finished bundle to copy from: only its index is read, never a blob, so that copying a
+ * private key brings no byte of it into this process. `fd` is borrowed until the close.
+ */
+struct bundle_source;
+struct bundle_source *bundle_source_open(int fd, struct error *error) MUST_CHECK;
+void bundle_source_close(struct bundle_source *source);
+
+bool bundle_source_has(const struct bundle_source *source, const char *name);
+
+/* Adds the blob `name` of `source` inside the kernel; once more is a success that does
+ * nothing. */
+bool bundle_add_copy(struct bundle_builder *builder, const struct bundle_source *source,
+                     const char *name, struct error *error) MUST_CHECK;
+
+/* Whether there is a blob of this name by now. */
+bool bundle_has(const struct bundle_builder *builder, const char *name);
+
 /* Seals against every change and returns the descriptor (close-on-exec, owned by the
  * caller), or -1.  The builder is of no further use but must still be freed. */
 int bundle_seal(struct bundle_builder *builder, struct error *error) MUST_CHECK;

@@ -39,6 +39,8 @@ static void check_listener_addresses(struct check *check);
 static void check_listener_address(struct check *check, void **tree,
                                    const struct listener_address *place);
 static void check_defaults(struct check *check);
+static void check_directory(struct check *check,
+                            const struct config_certificate *certificate);
 static void check_tls(struct check *check);
 static void warn_of_longer_secrets(struct check *check);
 static bool has_choice_in(const struct choice_list *list, unsigned first, unsigned last);
@@ -67,6 +69,13 @@ void check_config(struct config *config, struct report *report)
                                                     sizeof(struct config_backend)});
     for (size_t i = 0; i < config->listener_count; i++) {
         check_backend_reference(&check, &config->listeners[i]);
+    }
+    if (config->certificate_count > CONFIG_CERTIFICATES_MAX) {
+        CHECK_ERROR(&check, config->certificates[CONFIG_CERTIFICATES_MAX].section.line,
+                    "there are more than %d certificates", CONFIG_CERTIFICATES_MAX);
+    }
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        check_directory(&check, &config->certificates[i]);
     }
     check_tls(&check);
     check_listener_addresses(&check);
@@ -198,6 +207,18 @@ static void check_defaults(struct check *check)
         } else if (certificate->is_default) {
             first = certificate;
         }
+    }
+}
+
+static void check_directory(struct check *check,
+                            const struct config_certificate *certificate)
+{
+    if (certificate->directory_line != 0 &&
+        (certificate->chain_line != 0 || certificate->key_line != 0)) {
+        CHECK_ERROR(check, certificate->directory_line,
+                    "certificate \"%s\": directory stands instead of chain and key; "
+                    "write one or the other",
+                    certificate->section.name);
     }
 }
 

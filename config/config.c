@@ -8,6 +8,7 @@
 
 #include "config/bundle.h"
 #include "config/check.h"
+#include "config/expand.h"
 #include "config/keys.h"
 #include "config/reader.h"
 #include "config/suggest.h"
@@ -39,11 +40,13 @@ static bool section_allowed(struct parse *parse, const struct reader_item *item)
 static bool section_place(struct parse *parse, const struct reader_item *item,
                           bool allowed);
 static void *array_grow(struct config *config, const struct section_type *type);
+static bool has_key(const struct parse *parse, const struct key *key);
 static void section_end(struct parse *parse);
 static void key_take(struct parse *parse, const struct reader_item *item);
 static void report_unknown_section(struct parse *parse, const struct reader_item *item);
 static void report_unknown_key(struct parse *parse, const struct reader_item *item);
 static void check_required_sections(struct parse *parse);
+static void mark_left_out(struct config *config, const struct bundle *bundle);
 static struct config *config_new(const char *file);
 
 #define PARSE_ERROR(parse, line, ...)                                                    \
@@ -88,6 +91,14 @@ struct config *config_read_bundle(const struct bundle *bundle, struct report *re
     struct config *config = config_read(text.data != NULL ? (const char *)text.data : "",
                                         text.size, file, report);
     free(file);
+    if (config != NULL) {
+        const struct blob index = bundle_find(bundle, CONFIG_BLOB_INDEX);
+        if (!expand_directories(config, (const char *)index.data, index.size)) {
+            report_add(report, REPORT_ERROR, config->file, 0,
+                       "there is no memory for the certificates of a directory");
+        }
+        mark_left_out(config, bundle);
+    }
     return config;
 }
 
@@ -263,6 +274,12 @@ static void *array_grow(struct config *config, const struct section_type *type)
     return section;
 }
 
+/* Be it misspelt. */
+static bool has_key(const struct parse *parse, const struct key *key)
+{
+    return parse->key_lines[key - keys_table] != 0 || parse->key_meant[key - keys_table];
+}
+
 /* Reports the keys that the section lacks, now that all of it was read. */
 static void section_end(struct parse *parse)
 {
@@ -271,8 +288,9 @@ static void section_end(struct parse *parse)
     }
     for (size_t i = 0; i < keys_count; i++) {
         const struct key *key = &keys_table[i];
-        const bool there = parse->key_lines[i] != 0 || parse->key_meant[i];
-        if (key->section == parse->kind && key->required && !there) {
+        if (key->section == parse->kind && key->required && !has_key(parse, key) &&
+            (key->unless == NULL ||
+             !has_key(parse, keys_find(parse->kind, key->unless)))) {
             PARSE_ERROR(parse, parse->section_line,
                         "%s lacks the key \"%s\" (such as %s = %s)", parse->title,
                         key->name, key->name, key->sample);
@@ -356,5 +374,18 @@ static void check_required_sections(struct parse *parse)
         if (type->required && !parse->seen[i]) {
             PARSE_ERROR(parse, 0, "there is no section [%s NAME]", type->word);
         }
+    }
+}
+
+static void mark_left_out(struct config *config, const struct bundle *bundle)
+{
+    const struct blob blob = bundle_find(bundle, CONFIG_BLOB_LEFT_OUT);
+    struct cert_set set;
+    if (blob.data == NULL || blob.size != sizeof(set)) {
+        return;
+    }
+    memcpy(&set, blob.data, sizeof(set));
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        config->certificates[i].left_out = cert_set_has(&set, i);
     }
 }

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/cert_set.h"
 #include "config/value.h"
 #include "proxy/error.h"
 #include "proxy/log.h"
@@ -17,7 +18,9 @@
 enum {
     CONFIG_TEXT_MAX = 4 * 1024 * 1024, /* bytes of INI text */
     CONFIG_NAME_MAX = 64,              /* of a section's name, with its NUL */
+    CONFIG_TITLE_MAX = 320, /* the same with that of an entry of its directory */
     CONFIG_WORKERS_MAX = 256,
+    CONFIG_CERTIFICATES_MAX = CERT_SET_MAX,
     CONFIG_CHAIN_MAX = 256 * 1024, /* bytes of a certificate chain file */
     CONFIG_KEY_MAX = 64 * 1024,    /* bytes of a private key file */
 };
@@ -28,11 +31,18 @@ enum {
 /* The name of the blob that holds the path that messages give for the text. */
 #define CONFIG_BLOB_FILE "config.file"
 
+/* The name of the blob that says what the directories of certificates hold: see expand.h.
+ */
+#define CONFIG_BLOB_INDEX "config.index"
+/* The name of the blob that holds a struct cert_set: the certificates that are not to be
+ * served, and whose files need not be in the bundle.  No such blob: none. */
+#define CONFIG_BLOB_LEFT_OUT "config.left_out"
+
 enum send_proxy { SEND_PROXY_OFF, SEND_PROXY_V1, SEND_PROXY_V2, SEND_PROXY_V2_TLS };
 
 struct config_section {
-    char name[CONFIG_NAME_MAX]; /* "" for the sections that have none */
-    unsigned line;              /* of the section header; 0: not in the text */
+    char name[CONFIG_TITLE_MAX]; /* "" for the sections that have none */
+    unsigned line;               /* of the section header; 0: not in the text */
 };
 
 struct config_proxy {
@@ -40,6 +50,8 @@ struct config_proxy {
     uint64_t workers; /* as configured; 0 = auto, one for each processor */
     char *user;       /* whom the roles run as when the master is root; never NULL */
     unsigned user_line;
+    bool strict; /* one certificate that cannot be served refuses the configuration */
+    bool watch;  /* certificates follow their files by themselves */
 };
 
 /* What TLS may negotiate.  Configuration narrows and orders it, never widens. */
@@ -87,6 +99,9 @@ struct config_tls {
     unsigned groups_line;
 };
 
+/* What a client gets that asks for a name of which there is no certificate. */
+enum unknown_sni { UNKNOWN_SNI_DEFAULT, UNKNOWN_SNI_REFUSE };
+
 struct config_listener {
     struct config_section section;
     struct address_list addresses;
@@ -95,6 +110,7 @@ struct config_listener {
     unsigned backend_line;
     const struct config_backend *backend; /* borrowed from the same config; never NULL in
                                              a config without errors */
+    enum unknown_sni unknown_sni;
 };
 
 struct config_certificate {
@@ -103,9 +119,13 @@ struct config_certificate {
     unsigned chain_line;
     char *key; /* path, PEM; the private key alone */
     unsigned key_line;
+    char *directory; /* path; of a section: instead of chain and key; of one of the
+                        certificates in it: where it was found; NULL: neither */
+    unsigned directory_line;
     bool is_default; /* for clients without SNI or with an unknown one; if no section says
                         so, the first in the text */
     unsigned default_line;
+    bool left_out; /* not to be served, and reported already: see CONFIG_BLOB_LEFT_OUT */
 };
 
 struct config_backend {

@@ -12,6 +12,7 @@
 /* A choice is stored through an unsigned, whatever enum it is of. */
 static_assert(sizeof(enum tls_version) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum tls_unanswered) == sizeof(unsigned), "enums are not unsigned");
+static_assert(sizeof(enum unknown_sni) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum send_proxy) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum log_level) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum log_format) == sizeof(unsigned), "enums are not unsigned");
@@ -24,6 +25,7 @@ static const char *const tls_group_words[] = {"X25519MLKEM768", "X25519", "secp2
                                               NULL};
 static const char *const unanswered_words[] = {"close", "keep", NULL};
 static const char *const lifetime_words[] = {"window", "unlimited", NULL};
+static const char *const unknown_sni_words[] = {"default", "refuse", NULL};
 static const char *const send_proxy_words[] = {"off", "v1", "v2", "v2-tls", NULL};
 static const char *const log_level_words[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_format_words[] = {"text", "json", NULL};
@@ -105,6 +107,19 @@ const struct key keys_table[] = {
      .standard = "nobody",
      .help = "The user that everything facing the network runs as; matters only when "
              "Pawl is started as root"},
+    {.name = "strict",
+     PROXY(strict),
+     .type = KEY_BOOL,
+     .standard = "no",
+     .help = "Whether one certificate that cannot be served refuses a start or reload; "
+             "if not, the others serve and the log has an error"},
+    {.name = "watch",
+     PROXY(watch),
+     .type = KEY_BOOL,
+     .standard = "yes",
+     .help =
+         "Whether certificates and keys are taken anew by themselves when their files "
+         "change; a pair that does not fit keeps the one in service"},
 
     {.name = "window",
      TLS(window_ms),
@@ -185,12 +200,20 @@ const struct key keys_table[] = {
      .type = KEY_NAME,
      .sample = "app",
      .help = "Name of the backend; may be left out when there is only one"},
+    {.name = "unknown_sni",
+     LISTENER(unknown_sni),
+     .type = KEY_CHOICE,
+     .choices = unknown_sni_words,
+     .standard = "default",
+     .help = "What a client gets that asks for a name without a certificate: the default "
+             "one, or the alert unrecognized_name; who asks for none gets the default"},
 
     {.name = "chain",
      CERTIFICATE(chain),
      LINE(certificate, chain_line),
      .type = KEY_PATH,
      .required = true,
+     .unless = "directory",
      .sample = "/etc/pawl/fullchain.pem",
      .help = "PEM file with the certificate first, then the intermediate ones"},
     {.name = "key",
@@ -198,9 +221,19 @@ const struct key keys_table[] = {
      LINE(certificate, key_line),
      .type = KEY_PATH,
      .required = true,
+     .unless = "directory",
      .sample = "/etc/pawl/privkey.pem",
      .help = "PEM file with the private key, and nothing else: the chain's file goes to "
              "the processes that face the network, the key's never does"},
+    {.name = "directory",
+     CERTIFICATE(directory),
+     LINE(certificate, directory_line),
+     .type = KEY_PATH,
+     .is_aside = true,
+     .sample = "/etc/letsencrypt/live",
+     .help = "Instead of chain and key: a directory of certificates, or of one, as "
+             "NAME/fullchain.pem and privkey.pem, NAME/tls.crt and tls.key, or NAME.pem "
+             "or NAME.crt and NAME.key"},
     {.name = "default",
      CERTIFICATE(is_default),
      LINE(certificate, default_line),

@@ -66,6 +66,8 @@ struct key {
     const char *(*refusal)(const char *word); /* why a word that is not among the choices
                                                  never will be; NULL: no reason known */
     bool required;
+    const char *unless;   /* the key of the section that makes it not required; or NULL */
+    bool is_aside;        /* a comment in the example: it does not go with the others */
     const char *standard; /* the default as text; NULL: there is none */
     const char *sample;   /* a value for examples where there is no default */
     const char *help;     /* one sentence without its full stop */

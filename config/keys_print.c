@@ -88,8 +88,8 @@ static void print_ini(FILE *out)
                 keys_describe(key, takes, sizeof(takes));
                 fputs("\n", out);
                 print_wrapped(out, "; ", key->help);
-                fprintf(out, "; Takes: %s\n%s = %s\n", takes, key->name,
-                        key->standard != NULL ? key->standard : key->sample);
+                fprintf(out, "; Takes: %s\n%s%s = %s\n", takes, key->is_aside ? "; " : "",
+                        key->name, key->standard != NULL ? key->standard : key->sample);
             }
         }
     }

@@ -24,7 +24,7 @@ int check_run(const char *file)
     if (generation)
         check_generation(generation, &report);
     check_print(&report);
-    size_t errors = report.errors;
+    size_t errors = report.errors + report.faults;
     if (errors == 0)
         printf("%s: fine: %zu listeners, %zu certificates, %zu backends, %u workers\n",
                file, generation->config->listener_count,

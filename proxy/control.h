@@ -10,7 +10,7 @@
 
 #include "proxy/error.h"
 
-enum { CONTROL_TEXT_MAX = 1000, CONTROL_FDS_MAX = 2, CONTROL_TIMEOUT_S = 5 };
+enum { CONTROL_TEXT_MAX = 1300, CONTROL_FDS_MAX = 2, CONTROL_TIMEOUT_S = 5 };
 
 enum control_type {
     /* master to role */
@@ -25,6 +25,7 @@ enum control_type {
     CONTROL_STOP,    /* exit now */
     /* role to master */
     CONTROL_FINDING, /* number[0]: enum report_level; text */
+    CONTROL_SERVED,  /* text: the bytes of a struct cert_set; what the role could serve */
     CONTROL_PREPARED,
     CONTROL_REFUSED, /* after its findings */
     CONTROL_TYPE_END

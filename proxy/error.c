@@ -111,6 +111,9 @@ static bool report_keep(struct report *report, enum report_level level, char *te
     if (level == REPORT_ERROR) {
         report->errors++;
     }
+    if (level == REPORT_FAULT) {
+        report->faults++;
+    }
     if (text == NULL || report->count >= REPORT_ENTRIES_MAX) {
         report->dropped++;
         return false;

@@ -26,7 +26,11 @@ bool error_set(struct error *error, const char *format, ...) PRINTF_LIKE(2, 3);
 bool error_set_errno(struct error *error, int code, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
-enum report_level { REPORT_WARNING, REPORT_ERROR };
+enum report_level {
+    REPORT_WARNING,
+    REPORT_FAULT, /* one certificate cannot be served; the others can */
+    REPORT_ERROR
+};
 
 struct report_entry {
     enum report_level level;
@@ -39,6 +43,7 @@ struct report {
     struct report_entry *entries; /* owned */
     size_t count;
     size_t errors;  /* entries and dropped ones of level REPORT_ERROR */
+    size_t faults;  /* the same of level REPORT_FAULT */
     size_t dropped; /* found but not kept */
 };
 

@@ -21,6 +21,7 @@ static void fleet_deliver(struct master *master, struct process *process,
                           const struct generation *generation);
 static void fleet_send_sockets(struct master *master, struct process *process);
 static void fleet_on_finding(void *argument, enum report_level level, const char *text);
+static void fleet_on_served(void *argument, const struct cert_set *served);
 static void fleet_on_answer(void *argument, struct process *process);
 static void fleet_on_exit(void *argument, struct process *process, const char *words);
 static void fleet_on_restart(void *argument, struct process *process);
@@ -29,6 +30,7 @@ static struct process *fleet_find(const struct master *master, const struct role
 
 static const struct process_events EVENTS = {
     .on_finding = fleet_on_finding,
+    .on_served = fleet_on_served,
     .on_answer = fleet_on_answer,
     .on_exit = fleet_on_exit,
     .on_restart = fleet_on_restart,
@@ -247,8 +249,16 @@ static void fleet_on_finding(void *argument, enum report_level level, const char
 
     if (master->next)
         report_add(&master->report, level, NULL, 0, "%s", text);
-    else if (level == REPORT_ERROR)
+    else if (level != REPORT_WARNING)
         log_error("%s", text);
+}
+
+static void fleet_on_served(void *argument, const struct cert_set *served)
+{
+    struct master *master = argument;
+
+    if (master->next)
+        cert_set_intersect(&master->served, served);
 }
 
 static void fleet_on_answer(void *argument, struct process *process)

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "config/bundle.h"
+#include "config/expand.h"
+#include "proxy/layout.h"
 
 struct capture {
     const struct config *config;
@@ -22,7 +24,10 @@ static char *generation_read_fd(int fd, size_t *length, struct error *error);
 static void generation_capture_files(struct generation *generation,
                                      const struct source *source, const char *text,
                                      size_t length, struct report *report);
-static void capture_certificate(struct capture *capture,
+static bool generation_find_certificates(struct generation *generation,
+                                         const struct source *source,
+                                         struct capture *capture, struct error *error);
+static bool capture_certificate(struct capture *capture,
                                 const struct config_certificate *certificate);
 static bool capture_file(struct capture *capture, struct bundle_builder *builder,
                          const struct config_certificate *certificate, const char *path);
@@ -45,7 +50,7 @@ struct generation *generation_capture(const struct source *source, uint32_t numb
         generation->config = config_read(text, length, source->file, report);
     if (generation->config)
         generation_capture_files(generation, source, text, length, report);
-    free(text);
+    generation->text = text;
     return generation;
 }
 
@@ -54,6 +59,8 @@ void generation_free(struct generation *generation)
     if (!generation)
         return;
     config_free(generation->config);
+    free(generation->text);
+    file_list_close(&generation->files);
     if (generation->bundle_fd >= 0)
         close(generation->bundle_fd);
     if (generation->keys_fd >= 0)
@@ -96,7 +103,7 @@ static char *generation_read_fd(int fd, size_t *length, struct error *error)
         return NULL;
     }
     /* One byte more than allowed tells a file that is too large. */
-    char *text = malloc(CONFIG_TEXT_MAX + 1);
+    char *text = malloc(CONFIG_TEXT_MAX + 2);
     *length = 0;
     while (text && *length <= CONFIG_TEXT_MAX) {
         ssize_t got = read(fd, text + *length, CONFIG_TEXT_MAX + 1 - *length);
@@ -107,8 +114,10 @@ static char *generation_read_fd(int fd, size_t *length, struct error *error)
             free(text);
             return NULL;
         }
-        if (got == 0)
+        if (got == 0) {
+            text[*length] = '\0';
             return text;
+        }
         *length += (size_t)got;
     }
     (void)error_set(error, text ? "is larger than 4 MiB" : "out of memory");
@@ -127,12 +136,18 @@ static void generation_capture_files(struct generation *generation,
     capture.chains = bundle_builder_new("pawl-bundle", &error);
     capture.keys = bundle_builder_new("pawl-keys", &error);
     if (!capture.chains || !capture.keys ||
+        !generation_find_certificates(generation, source, &capture, &error) ||
         !bundle_add(capture.chains, CONFIG_BLOB_TEXT, text, length, &error) ||
         !bundle_add(capture.chains, CONFIG_BLOB_FILE, source->file, strlen(source->file),
                     &error))
         goto fail;
-    for (size_t i = 0; i < config->certificate_count; i++)
-        capture_certificate(&capture, &config->certificates[i]);
+    cert_set_fill(&generation->offered, config->certificate_count);
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        if (!capture_certificate(&capture, &config->certificates[i]))
+            cert_set_remove(&generation->offered, i);
+    }
+    if (!generation_add_left_out(generation, capture.chains, &error))
+        goto fail;
     generation->bundle_fd = bundle_seal(capture.chains, &error);
     generation->keys_fd =
         generation->bundle_fd < 0 ? -1 : bundle_seal(capture.keys, &error);
@@ -148,14 +163,65 @@ fail:
     bundle_builder_free(capture.keys);
 }
 
-static void capture_certificate(struct capture *capture,
+/* Lists the files and directories, notes their state, and only then takes down what the
+ * directories hold: what changes after the state was noted is known to have changed. */
+static bool generation_find_certificates(struct generation *generation,
+                                         const struct source *source,
+                                         struct capture *capture, struct error *error)
+{
+    struct config *config = generation->config;
+    struct file_list *files = &generation->files;
+    const size_t sections = config->certificate_count;
+    size_t size = 0;
+
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        const struct config_certificate *certificate = &config->certificates[i];
+        if (certificate->chain)
+            (void)file_list_add(files, certificate->chain);
+        if (certificate->key)
+            (void)file_list_add(files, certificate->key);
+    }
+    free(layout_scan(config, source->older, files, NULL, &size));
+    generation->files_state = file_list_state(files);
+    char *index = layout_scan(config, source->older, NULL, capture->report, &size);
+    bool ok =
+        index && expand_directories(config, index, size) &&
+        (size == 0 || bundle_add(capture->chains, CONFIG_BLOB_INDEX, index, size, error));
+    free(index);
+    if (!ok)
+        return error_set(error, "there is no memory for the certificates' names");
+    if (sections > 0 && config->certificate_count == 0)
+        report_add(capture->report, REPORT_ERROR, config->file, 0,
+                   "there is no certificate that can be served");
+    return true;
+}
+
+bool generation_add_left_out(const struct generation *generation,
+                             struct bundle_builder *chains, struct error *error)
+{
+    struct cert_set left_out = {.bits = {0}};
+
+    for (size_t i = 0; i < generation->config->certificate_count; i++) {
+        if (!cert_set_has(&generation->offered, i))
+            cert_set_add(&left_out, i);
+    }
+    return cert_set_count(&left_out) == 0 ||
+           bundle_add(chains, CONFIG_BLOB_LEFT_OUT, &left_out, sizeof(left_out), error);
+}
+
+/* False: the certificate is not to be offered.  What stands without its key in a
+ * directory may hold the key itself, and does not go to a worker. */
+static bool capture_certificate(struct capture *capture,
                                 const struct config_certificate *certificate)
 {
-    if (certificate->chain)
-        (void)capture_file(capture, capture->chains, certificate, certificate->chain);
     if (certificate->key &&
         capture_file(capture, capture->keys, certificate, certificate->key))
         capture_warn_of_readable_key(capture, certificate);
+    else if (certificate->directory)
+        return false;
+    if (certificate->chain)
+        (void)capture_file(capture, capture->chains, certificate, certificate->chain);
+    return true;
 }
 
 /* An empty blob tells the roles that the file's absence has been reported. */
@@ -168,9 +234,13 @@ static bool capture_file(struct capture *capture, struct bundle_builder *builder
     if (bundle_add_file(builder, path, is_key ? CONFIG_KEY_MAX : CONFIG_CHAIN_MAX,
                         &error))
         return true;
-    report_add(capture->report, REPORT_ERROR, capture->config->file,
+    report_add(capture->report, REPORT_FAULT, capture->config->file,
                is_key ? certificate->key_line : certificate->chain_line,
-               "certificate \"%s\": %s", certificate->section.name, error.text);
+               "certificate \"%s\": %s%s", certificate->section.name, error.text,
+               is_key && certificate->directory
+                   ? "; if the key is in the certificate's file, split that: processes "
+                     "that face the network map it, and must never have a key"
+                   : "");
     if (!bundle_add(builder, path, "", 0, &error))
         report_add(capture->report, REPORT_ERROR, capture->config->file, 0, "%s",
                    error.text);

@@ -10,27 +10,50 @@
 
 #include "config/config.h"
 #include "proxy/error.h"
+#include "proxy/file_list.h"
 
 /* Where a configuration comes from: a file, or a text made by `pawl dev` and `pawl demo`.
  */
 struct source {
-    const char *file; /* as messages name it */
-    const char *text; /* NULL: read `file` */
-    bool with_demo;   /* the built-in demo app runs as well */
-    int demo_fd;      /* its listening socket, or -1 */
+    const char *file;           /* as messages name it */
+    const char *text;           /* NULL: read `file` */
+    const struct config *older; /* borrowed; what was found before, or NULL */
+    bool with_demo;             /* the built-in demo app runs as well */
+    int demo_fd;                /* its listening socket, or -1 */
 };
 
 struct generation {
     uint32_t number;
-    struct config *config; /* owned; NULL if the text could not be read at all */
-    int bundle_fd;         /* owned; -1: could not be made */
-    int keys_fd;           /* owned */
+    struct config *config;   /* owned; NULL if the text could not be read at all */
+    char *text;              /* owned; what config was read from */
+    int bundle_fd;           /* owned; -1: could not be made */
+    int keys_fd;             /* owned */
+    struct cert_set offered; /* the certificates that the bundles ask to be served */
+    struct file_list files;  /* owned; what certificates depend on */
+    uint64_t files_state;    /* of them, before they were read */
+    size_t kept;             /* how many of these are as an earlier generation had them */
 };
 
 /* Reads and captures; every problem goes to the report.  What could be captured is, so
  * that the roles can add their findings.  NULL without memory. */
 struct generation *generation_capture(const struct source *source, uint32_t number,
                                       struct report *report) MUST_CHECK;
+
+/* Makes new bundles that offer only the certificates in `served`, and of the others those
+ * that `older` (NULL: none) offers under the same name and paths, with the files as they
+ * were then.  Copies within the kernel; looks at no file. */
+bool generation_reduce(struct generation *generation, const struct cert_set *served,
+                       const struct generation *older, struct error *error) MUST_CHECK;
+
+/* For the two that make bundles: says in `chains` what is not offered. */
+struct bundle_builder;
+bool generation_add_left_out(const struct generation *generation,
+                             struct bundle_builder *chains,
+                             struct error *error) MUST_CHECK;
+
+/* Whether both offer the same certificates, to the byte.  Private keys follow from that:
+ * only the one that fits is ever served. */
+bool generation_is_same(const struct generation *a, const struct generation *b);
 
 /* NULL is allowed. */
 void generation_free(struct generation *generation);

@@ -16,6 +16,7 @@ static const char *handshake_alert_words(int alert);
 enum {
     ALERT_HANDSHAKE_FAILURE = 40,
     ALERT_PROTOCOL_VERSION = 70,
+    ALERT_UNRECOGNIZED_NAME = 112,
     ALERT_LEVEL_FATAL = 2,
     TLS1_3_WIRE_VERSION = 0x0304
 };
@@ -120,6 +121,10 @@ static enum session_step handshake_begin(struct session *session,
         return handshake_refuse(session, ALERT_PROTOCOL_VERSION, REASON_HELLO_REFUSED,
                                 "client offers at best TLS 1.2, min_version is 1.3");
     }
+    if (session->listener->unknown_sni == UNKNOWN_SNI_REFUSE && hello->sni[0] &&
+        !certstore_knows(session->snapshot->certs, hello->sni))
+        return handshake_refuse(session, ALERT_UNRECOGNIZED_NAME, REASON_UNKNOWN_SNI,
+                                "no certificate has this name (unknown_sni = refuse)");
     session->certificate =
         certstore_find(session->snapshot->certs, hello->sni, hello->key_types);
     if (!session->certificate)

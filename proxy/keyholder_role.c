@@ -50,6 +50,13 @@ static void keyholder_role_prepare(void *self, struct config *config,
     config_free(config);
 }
 
+static const struct cert_set *keyholder_role_served(const void *self)
+{
+    const struct keyholder_process *process = self;
+
+    return keyholder_served(process->keyholder);
+}
+
 static void keyholder_role_commit(void *self, uint32_t generation)
 {
     const struct keyholder_process *process = self;
@@ -103,6 +110,7 @@ const struct role keyholder_role = {
     .name = "keyholder",
     .open = keyholder_role_open,
     .prepare = keyholder_role_prepare,
+    .served = keyholder_role_served,
     .commit = keyholder_role_commit,
     .abort = keyholder_role_abort,
     .take_channel = keyholder_role_take_channel,

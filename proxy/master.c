@@ -110,6 +110,9 @@ static bool master_open(struct master *master, struct error *error)
         return error_set(error, "cannot make an event loop");
     if (!window_open(master, error))
         return false;
+    master->watch = watch_new(master->base, reload_on_change, master, error);
+    if (!master->watch)
+        return false;
     master->deadline = evtimer_new(master->base, master_on_deadline, master);
     if (!master->deadline)
         return error_set(error, "out of memory");
@@ -131,10 +134,12 @@ static void master_close(struct master *master)
     (void)sigprocmask(SIG_BLOCK, &all, NULL);
     fleet_close(master);
     window_close(master);
+    watch_free(master->watch);
     sockets_close(&master->sockets);
     generation_free(master->current);
     generation_free(master->next);
     report_close(&master->report);
+    report_close(&master->last_report);
     for (size_t i = 0; i < MASTER_SIGNALS; i++) {
         if (master->signals[i])
             event_free(master->signals[i]);

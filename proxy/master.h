@@ -20,6 +20,7 @@
 #include "proxy/process.h"
 #include "proxy/sandbox.h"
 #include "proxy/sockets.h"
+#include "proxy/watch.h"
 
 enum master_state {
     MASTER_STARTING, /* the first configuration is being prepared */
@@ -37,9 +38,15 @@ struct master {
     struct generation *current;  /* owned; NULL before the first commit */
     struct generation *next;     /* owned; while one is being prepared */
     struct report report;        /* findings on `next` */
-    struct sockets sockets;      /* owned */
-    struct identity identity;    /* whom the roles run as */
-    struct process *processes;   /* owned; see fleet.c for their order */
+    struct report last_report;   /* those on the one before */
+    struct cert_set served; /* of `next`: what every process that answered can serve */
+    unsigned reductions;    /* of `next`, so far */
+    bool renewing;          /* `next` is `current` with its files as they are now */
+    bool renewal_wanted;
+    struct watch *watch;       /* owned; of the files that certificates come from */
+    struct sockets sockets;    /* owned */
+    struct identity identity;  /* whom the roles run as */
+    struct process *processes; /* owned; see fleet.c for their order */
     size_t process_count;
     unsigned worker_count;
     uint32_t last_generation;
@@ -106,13 +113,24 @@ void window_follow(struct master *master, const struct config_tls *tls);
 /* Gives the present keys to one worker. */
 void window_send(struct master *master, struct process *process);
 
-/* reload.c */
+/* reload.c
+
+   Which certificates are served is agreed on by the bundle alone.  Every process that
+   prepares a generation answers with those it can serve: a worker knows the chains, a
+   keyholder the keys.  If that is not all that the bundles offer, the master makes new
+   bundles that offer only what all can serve (and what is in service already, as it was)
+   and has these prepared instead.  What is committed was therefore built without a fault
+   by every process, and one that is replaced later gets the same. */
 
 /* Captures the source again and has it prepared; at the start, for the first time. */
 void reload_begin(struct master *master);
 
 /* Refuses what is being prepared without waiting for further answers. */
 void reload_give_up(struct master *master);
+
+/* The same with the configuration in service: only its certificates are read again.
+ * For the watch; `master` is a struct master. */
+void reload_on_change(void *master);
 
 /* To be called whenever something has changed that a decision may wait for. */
 void reload_consider(struct master *master);

@@ -246,6 +246,7 @@ static bool process_handle(struct process *process, const struct control_message
     bool aborted = process->state == PROCESS_ABORTED;
     bool expected = (aborted || process->state == PROCESS_PREPARING) &&
                     message->generation == process->generation;
+    struct cert_set served;
 
     switch (message->type) {
     case CONTROL_FINDING:
@@ -256,6 +257,13 @@ static bool process_handle(struct process *process, const struct control_message
         if (!aborted)
             process->events->on_finding(
                 process->master, (enum report_level)message->number[0], message->text);
+        return true;
+    case CONTROL_SERVED:
+        if (!expected)
+            return false;
+        memcpy(&served, message->text, sizeof(served));
+        if (!aborted)
+            process->events->on_served(process->master, &served);
         return true;
     case CONTROL_PREPARED:
     case CONTROL_REFUSED:

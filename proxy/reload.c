@@ -1,13 +1,37 @@
 /*
  * A configuration in two phases: every process builds it aside and answers; only if all
  * are ready, and the master found nothing wrong itself, is it committed everywhere.  The
- * first configuration takes the same way.
+ * first configuration takes the same way, and so do certificates whose files changed.
  */
 #include <string.h>
 
 #include "proxy/log.h"
 #include "proxy/master.h"
 
+enum { REDUCTIONS_MAX = 3 };
+
+static void reload_begin_renewal(struct master *master);
+static void reload_follow_files(struct master *master);
+static void reload_capture(struct master *master, const struct source *source);
+static void reload_prepare(struct master *master);
+static bool reload_reduce(struct master *master);
+/* Also where nothing of `next` will be served: it knows best where files may appear. */
+static void reload_follow_files(struct master *master)
+{
+    struct generation *next = master->next;
+    struct file_list none = {0};
+
+    if (!next)
+        return;
+    if (next->config && next->config->proxy.watch)
+        watch_follow(master->watch, &next->files, next->files_state,
+                     master->report.errors + master->report.faults == 0);
+    else
+        watch_follow(master->watch, &none, 0, true);
+}
+
+static bool reload_is_refused(const struct master *master);
+static void reload_drop(struct master *master);
 static void reload_check_identity(struct master *master);
 static void reload_check_fixed(struct master *master);
 static void reload_start_fleet(struct master *master);
@@ -15,28 +39,39 @@ static void reload_conclude(struct master *master);
 static void reload_accept(struct master *master);
 static void reload_refuse(struct master *master);
 static void reload_log_findings(const struct master *master);
+static bool reload_was_logged(const struct master *master, const char *text);
 static size_t reload_address_count(const struct config *config);
 
 void reload_begin(struct master *master)
 {
-    bool first = !master->current;
-
     master->reload_wanted = false;
-    master->state = first ? MASTER_STARTING : MASTER_RELOADING;
-    master->next =
-        generation_capture(master->source, ++master->last_generation, &master->report);
-    if (!master->next || master->next->bundle_fd < 0) {
-        reload_conclude(master);
-        return;
-    }
-    if (first) {
-        reload_start_fleet(master);
-        return;
-    }
-    reload_check_fixed(master);
-    sockets_prepare(&master->sockets, master->next->config, &master->report);
-    fleet_prepare(master);
+    master->renewal_wanted = false; /* it is part of it */
+    master->renewing = false;
+    struct source source = *master->source;
+    source.older = master->current ? master->current->config : NULL;
+    reload_capture(master, &source);
+}
+
+void reload_on_change(void *argument)
+{
+    struct master *master = argument;
+
+    master->renewal_wanted = true;
     reload_consider(master);
+}
+
+/* The text is that of the configuration in service: one that was edited since waits for
+ * its reload. */
+static void reload_begin_renewal(struct master *master)
+{
+    const struct source source = {.file = master->source->file,
+                                  .text = master->current->text,
+                                  .older = master->current->config,
+                                  .demo_fd = -1};
+
+    master->renewal_wanted = false;
+    master->renewing = true;
+    reload_capture(master, &source);
 }
 
 void reload_consider(struct master *master)
@@ -50,6 +85,8 @@ void reload_consider(struct master *master)
     case MASTER_SERVING:
         if (master->reload_wanted && !fleet_is_preparing(master))
             reload_begin(master);
+        else if (master->renewal_wanted && !fleet_is_preparing(master))
+            reload_begin_renewal(master);
         return;
     case MASTER_DRAINING:
     case MASTER_STOPPING:
@@ -62,6 +99,33 @@ void reload_give_up(struct master *master)
     if (master->next &&
         (master->state == MASTER_STARTING || master->state == MASTER_RELOADING))
         reload_conclude(master);
+}
+
+static void reload_capture(struct master *master, const struct source *source)
+{
+    bool first = !master->current;
+
+    master->state = first ? MASTER_STARTING : MASTER_RELOADING;
+    master->reductions = 0;
+    master->next = generation_capture(source, ++master->last_generation, &master->report);
+    if (!master->next || master->next->bundle_fd < 0) {
+        reload_conclude(master);
+        return;
+    }
+    if (first) {
+        reload_start_fleet(master);
+        return;
+    }
+    reload_check_fixed(master);
+    sockets_prepare(&master->sockets, master->next->config, &master->report);
+    reload_prepare(master);
+}
+
+static void reload_prepare(struct master *master)
+{
+    master->served = master->next->offered;
+    fleet_prepare(master);
+    reload_consider(master);
 }
 
 static void reload_check_identity(struct master *master)
@@ -110,20 +174,62 @@ static void reload_start_fleet(struct master *master)
         reload_conclude(master);
         return;
     }
-    fleet_prepare(master);
-    reload_consider(master);
+    reload_prepare(master);
 }
 
 static void reload_conclude(struct master *master)
 {
+    if (!reload_is_refused(master) && reload_reduce(master))
+        return;
     reload_log_findings(master);
-    if (master->report.errors == 0)
-        reload_accept(master);
-    else
+    if (master->renewing || !reload_is_refused(master))
+        reload_follow_files(master);
+    if (reload_is_refused(master))
         reload_refuse(master);
-    report_close(&master->report);
+    else if (master->renewing && generation_is_same(master->next, master->current))
+        reload_drop(master);
+    else
+        reload_accept(master);
+    report_close(&master->last_report);
+    master->last_report = master->report;
     master->report = (struct report){0};
     reload_consider(master);
+}
+
+static bool reload_is_refused(const struct master *master)
+{
+    return master->report.errors > 0 ||
+           (master->next->config->proxy.strict && master->report.faults > 0);
+}
+
+/* Returns whether fewer certificates than were offered are being prepared now. */
+static bool reload_reduce(struct master *master)
+{
+    struct generation *next = master->next;
+    struct error error;
+
+    /* At first, what could not even be offered may be kept as it was. */
+    bool is_lacking = master->reductions == 0 && master->current &&
+                      cert_set_count(&next->offered) < next->config->certificate_count;
+    if (!is_lacking && cert_set_equal(&master->served, &next->offered))
+        return false;
+    if (master->reductions++ == REDUCTIONS_MAX) {
+        report_add(&master->report, REPORT_ERROR, NULL, 0,
+                   "the processes do not agree on the certificates that can be served");
+        return false;
+    }
+    bool hopeless = cert_set_count(&master->served) == 0 && !master->renewing;
+    if (hopeless || !generation_reduce(next, &master->served, master->current, &error)) {
+        report_add(&master->report, REPORT_ERROR, NULL, 0, "%s",
+                   hopeless ? "there is no certificate that can be served" : error.text);
+        return false;
+    }
+    fleet_abort(master);
+    /* Half of a new pair, for example: all that would be served is in service. */
+    if (master->renewing && generation_is_same(next, master->current))
+        return false;
+    reload_prepare(master);
+    return true;
 }
 
 static void reload_accept(struct master *master)
@@ -141,11 +247,19 @@ static void reload_accept(struct master *master)
     master->state = MASTER_SERVING;
     log_configure(config->log.level, config->log.format);
 
-    log_begin(&line, LOG_LEVEL_INFO, first ? "ready" : "reloaded");
+    log_begin(&line, LOG_LEVEL_INFO,
+              first              ? "ready"
+              : master->renewing ? "certificates reloaded"
+                                 : "reloaded");
     log_number(&line, "generation", master->current->number);
     log_number(&line, "listeners", config->listener_count);
     log_number(&line, "addresses", reload_address_count(config));
-    log_number(&line, "certificates", config->certificate_count);
+    size_t offered = cert_set_count(&master->current->offered);
+    log_number(&line, "certificates", offered);
+    if (master->current->kept > 0)
+        log_number(&line, "certificates_kept", master->current->kept);
+    if (offered < config->certificate_count)
+        log_number(&line, "certificates_left_out", config->certificate_count - offered);
     log_number(&line, "workers", master->worker_count);
     log_end(&line);
     if (first && master->on_ready)
@@ -154,34 +268,62 @@ static void reload_accept(struct master *master)
 
 static void reload_refuse(struct master *master)
 {
-    size_t errors = master->report.errors;
+    size_t errors = master->report.errors + master->report.faults;
 
-    fleet_abort(master);
-    sockets_abort(&master->sockets);
-    generation_free(master->next);
-    master->next = NULL;
+    reload_drop(master);
     if (master->current) {
-        master->state = MASTER_SERVING;
-        log_error("reload refused, the configuration in service stays (errors=%zu)",
-                  errors);
+        if (!master->renewing)
+            log_error("reload refused, the configuration in service stays (errors=%zu)",
+                      errors);
         return;
     }
     log_error("not started (errors=%zu)", errors);
     master_stop(master, 1);
 }
 
+/* Nothing of `next` goes into service. */
+static void reload_drop(struct master *master)
+{
+    fleet_abort(master);
+    sockets_abort(&master->sockets);
+    generation_free(master->next);
+    master->next = NULL;
+    if (master->current)
+        master->state = MASTER_SERVING;
+    if (master->renewing)
+        log_debug("files were read again; the certificates in service stay");
+}
+
+/* Files are looked at again and again until they fit; what is found in them is said once.
+ */
 static void reload_log_findings(const struct master *master)
 {
     const struct report *report = &master->report;
+    const char *outcome =
+        master->renewing ? "; what is in service stays until it is right" : "";
 
     for (size_t i = 0; i < report->count; i++) {
-        if (report->entries[i].level == REPORT_ERROR)
-            log_error("%s", report->entries[i].text);
+        const struct report_entry *entry = &report->entries[i];
+        if (master->renewing && reload_was_logged(master, entry->text))
+            continue;
+        if (entry->level == REPORT_WARNING)
+            log_warning("%s", entry->text);
         else
-            log_warning("%s", report->entries[i].text);
+            log_error("%s%s", entry->text, outcome);
     }
-    if (report->dropped > 0)
+    if (report->dropped > 0 && !master->renewing)
         log_warning("and %zu more findings", report->dropped);
+}
+
+static bool reload_was_logged(const struct master *master, const char *text)
+{
+    const struct report *last = &master->last_report;
+
+    for (size_t i = 0; i < last->count; i++) {
+        if (strcmp(last->entries[i].text, text) == 0)
+            return true;
+    }
+    return false;
 }
 
 static size_t reload_address_count(const struct config *config)

@@ -1,5 +1,6 @@
 #include "proxy/role.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,7 @@ static bool role_prepare(struct role_process *process,
 static void role_build(struct role_process *process, const struct control_fds *fds,
                        struct report *report);
 static bool role_answer(struct role_process *process, const struct report *report);
+static bool role_send_served(const struct role_process *process, struct error *error);
 
 int role_run(const struct role *role, unsigned index)
 {
@@ -176,6 +178,7 @@ static bool role_handle(struct role_process *process,
         return false;
     case CONTROL_START:
     case CONTROL_FINDING:
+    case CONTROL_SERVED:
     case CONTROL_PREPARED:
     case CONTROL_REFUSED:
     case CONTROL_TYPE_END:
@@ -242,6 +245,8 @@ static bool role_answer(struct role_process *process, const struct report *repor
         if (!control_send(ROLE_CONTROL_FD, &answer, NULL, &error))
             goto fail;
     }
+    if (!role_send_served(process, &error))
+        goto fail;
     answer.type = report->errors > 0 ? CONTROL_REFUSED : CONTROL_PREPARED;
     answer.text[0] = '\0';
     if (control_send(ROLE_CONTROL_FD, &answer, NULL, &error))
@@ -249,4 +254,19 @@ static bool role_answer(struct role_process *process, const struct report *repor
 fail:
     log_error("%s", error.text);
     return false;
+}
+
+static bool role_send_served(const struct role_process *process, struct error *error)
+{
+    static_assert(sizeof(struct cert_set) < CONTROL_TEXT_MAX,
+                  "one message holds the set");
+    struct control_message message = {.type = CONTROL_SERVED,
+                                      .generation = process->generation};
+    const struct role *role = process->role;
+    const struct cert_set *served = role->served ? role->served(process->self) : NULL;
+
+    if (!served)
+        return true;
+    memcpy(message.text, served, sizeof(*served));
+    return control_send(ROLE_CONTROL_FD, &message, NULL, error);
 }

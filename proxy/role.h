@@ -25,6 +25,8 @@ struct role {
     /* Builds everything for `config` (taken) aside; findings to the report. */
     void (*prepare)(void *self, struct config *config, const struct bundle *bundle,
                     const struct bundle *keys, struct report *report);
+    /* The certificates that what was prepared can serve; NULL: nothing was prepared. */
+    const struct cert_set *(*served)(const void *self);
     void (*commit)(void *self, uint32_t generation);
     void (*abort)(void *self);
     void (*take_listener)(void *self, const char *address, int fd);

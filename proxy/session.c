@@ -46,6 +46,7 @@ static const struct session_ending {
     [REASON_HALF_CLOSE_TIMEOUT] = {"half_close_timeout", true, LOG_LEVEL_INFO},
     [REASON_HELLO_REFUSED] = {"hello_refused", false, LOG_LEVEL_INFO},
     [REASON_NO_CERTIFICATE] = {"no_certificate", false, LOG_LEVEL_INFO},
+    [REASON_UNKNOWN_SNI] = {"unknown_sni", false, LOG_LEVEL_INFO},
     [REASON_SIGNING_FAILED] = {"signing_failed", false, LOG_LEVEL_ERROR},
     [REASON_TLS_ALERT] = {"tls_alert", false, LOG_LEVEL_INFO},
     [REASON_TLS_ERROR] = {"tls_error", false, LOG_LEVEL_INFO},

@@ -62,6 +62,7 @@ enum session_reason {
     REASON_HALF_CLOSE_TIMEOUT,
     REASON_HELLO_REFUSED, /* named by hello_refusal_name */
     REASON_NO_CERTIFICATE,
+    REASON_UNKNOWN_SNI,
     REASON_SIGNING_FAILED,
     REASON_TLS_ALERT,
     REASON_TLS_ERROR,

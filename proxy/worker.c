@@ -18,6 +18,7 @@ enum { SPARE_DESCRIPTORS = 64, PAUSE_LOG_MS = 10000 };
 static void *worker_open(struct event_base *base, struct error *error);
 static void worker_prepare(void *self, struct config *config, const struct bundle *bundle,
                            const struct bundle *keys, struct report *report);
+static const struct cert_set *worker_served(const void *self);
 static void worker_commit(void *self, uint32_t generation);
 static void worker_abort(void *self);
 static void worker_take_listener(void *self, const char *address, int fd);
@@ -36,6 +37,7 @@ const struct role worker_role = {
     .name = "worker",
     .open = worker_open,
     .prepare = worker_prepare,
+    .served = worker_served,
     .commit = worker_commit,
     .abort = worker_abort,
     .take_listener = worker_take_listener,
@@ -121,6 +123,13 @@ static void worker_prepare(void *self, struct config *config, const struct bundl
     (void)keys;
     snapshot_release(worker->prepared);
     worker->prepared = snapshot_new(config, bundle, worker->tickets, report);
+}
+
+static const struct cert_set *worker_served(const void *self)
+{
+    const struct worker *worker = self;
+
+    return worker->prepared ? certstore_served(worker->prepared->certs) : NULL;
 }
 
 static void worker_commit(void *self, uint32_t generation)

@@ -43,7 +43,7 @@ static void check_error(const char *name, const char *text)
 {
     struct outcome outcome;
     check(&outcome, name);
-    if (!lab_reported(&outcome.report, REPORT_ERROR, text))
+    if (!lab_reported(&outcome.report, REPORT_FAULT, text))
         fail_msg("no error holds \"%s\", but: %s", text,
                  outcome.report.count ? outcome.report.entries[0].text : "nothing");
     assert_false(outcome.usable);
@@ -58,7 +58,7 @@ static void check_warning(const char *name, const char *text)
         fail_msg("no warning holds \"%s\", but: %s", text,
                  outcome.report.count ? outcome.report.entries[0].text : "nothing");
     assert_true(outcome.usable);
-    assert_int_equal(outcome.report.errors, 0);
+    assert_int_equal(outcome.report.faults, 0);
     done(&outcome);
 }
 

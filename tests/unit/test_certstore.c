@@ -204,7 +204,7 @@ static void faulty_certificate_is_reported_and_left_out(void **state)
     lab_section(&lab, "broken");
     lab_section(&lab, "other");
     build();
-    assert_int_equal(report.errors, 1);
+    assert_int_equal(report.faults, 1);
     assert_string_equal(found("", ALL), "other");
 }
 
@@ -218,7 +218,7 @@ static void chain_that_was_not_handed_over_is_an_error(void **state)
     store = certstore_new(&lab.config, chains, NULL, &report);
     bundle_close(chains);
     assert_true(
-        lab_reported(&report, REPORT_ERROR, "proxy.ini:21: certificate \"other\": "));
+        lab_reported(&report, REPORT_FAULT, "proxy.ini:21: certificate \"other\": "));
 }
 
 static void without_certificates_nothing_is_found(void **state)

@@ -341,7 +341,7 @@ static void hostile_text_is_survived(void **state)
 static void thousands_of_sections_are_read(void **state)
 {
     (void)state;
-    enum { COUNT = 20000 };
+    enum { COUNT = CONFIG_CERTIFICATES_MAX };
     const size_t size = COUNT * 64;
     char *text = malloc(size);
     assert_non_null(text);
@@ -355,7 +355,26 @@ static void thousands_of_sections_are_read(void **state)
     free(text);
     assert_no_error();
     assert_int_equal(config->certificate_count, COUNT);
-    assert_string_equal(config->certificates[COUNT - 1].chain, "/19999.pem");
+    assert_string_equal(config->certificates[COUNT - 1].chain, "/9999.pem");
+}
+
+static void more_certificates_than_there_is_room_for_are_an_error(void **state)
+{
+    (void)state;
+    enum { COUNT = CONFIG_CERTIFICATES_MAX + 1 };
+    const size_t size = COUNT * 64;
+    char *text = malloc(size);
+    assert_non_null(text);
+    size_t length = (size_t)snprintf(text, size, "%s", LISTENER BACKEND);
+    for (int i = 0; i < COUNT; i++) {
+        length +=
+            (size_t)snprintf(text + length, size - length,
+                             "[certificate c%d]\nchain = /%d.pem\nkey = /k\n", i, i);
+    }
+    read_as("a.ini", text);
+    free(text);
+    assert_int_equal(report.errors, 1);
+    assert_non_null(strstr(report.entries[0].text, "more than 10000 certificates"));
 }
 
 static void bundle_holds_the_same_configuration(void **state)
@@ -437,6 +456,7 @@ int main(void)
         TEST(all_problems_are_reported_in_one_run),
         TEST(hostile_text_is_survived),
         TEST(thousands_of_sections_are_read),
+        TEST(more_certificates_than_there_is_room_for_are_an_error),
         TEST(bundle_holds_the_same_configuration),
         TEST(bundle_without_configuration_is_an_error),
         TEST(workers_follow_the_processors_unless_configured),

@@ -196,7 +196,7 @@ static void a_missing_chain_becomes_an_empty_blob_and_an_error(void **state)
     (void)snprintf(expected, sizeof expected,
                    "certificate \"main\": cannot read \"%s\": No such file or directory",
                    chain_path);
-    assert_reported(REPORT_ERROR, 4, expected);
+    assert_reported(REPORT_FAULT, 4, expected);
     assert_blob(generation->bundle_fd, chain_path, "");
     assert_blob(generation->keys_fd, key_path, "the key");
 }
@@ -210,7 +210,7 @@ static void a_missing_key_becomes_an_empty_blob_and_an_error(void **state)
     (void)snprintf(expected, sizeof expected,
                    "certificate \"main\": cannot read \"%s\": No such file or directory",
                    key_path);
-    assert_reported(REPORT_ERROR, 5, expected);
+    assert_reported(REPORT_FAULT, 5, expected);
     assert_blob(generation->keys_fd, key_path, "");
 }
 

@@ -23,6 +23,7 @@
 static struct scratch scratch;
 static struct worker worker;
 static struct snapshot snapshot;
+static struct config_listener listener;
 static struct session session;
 static struct tls_client client;
 static enum session_step last_step;
@@ -84,8 +85,11 @@ static void begin_session(void (*make)(int fds[2]), WOLFSSL_CTX *context)
     make(fds);
     worker = (struct worker){.base = sign_lab.base, .keyholder = sign_lab.signer};
     snapshot = (struct snapshot){.certs = sign_lab.store, .config = &sign_lab.lab.config};
-    session = (struct session){
-        .worker = &worker, .snapshot = &snapshot, .reason = REASON_INTERNAL};
+    listener = (struct config_listener){.unknown_sni = UNKNOWN_SNI_DEFAULT};
+    session = (struct session){.worker = &worker,
+                               .snapshot = &snapshot,
+                               .listener = &listener,
+                               .reason = REASON_INTERNAL};
     stream_init(&session.client, &scratch);
     stream_init(&session.backend, &scratch);
     stream_take(&session.client, fds[0]);
@@ -319,6 +323,18 @@ static void refuses_a_client_that_no_certificate_suits(void **state)
     assert_alert(40);
 }
 
+static void refuses_an_unknown_name_where_that_is_wanted(void **state)
+{
+    struct recipe recipe = recipe_modern;
+    (void)state;
+    listener.unknown_sni = UNKNOWN_SNI_REFUSE;
+    recipe.sni = "unknown.test";
+    hear_recipe(&recipe);
+    assert_ended(STEP_END, REASON_UNKNOWN_SNI);
+    assert_string_equal(session.sni, "unknown.test");
+    assert_alert(112);
+}
+
 static void a_client_that_leaves_before_its_hello_has_closed(void **state)
 {
     (void)state;
@@ -461,6 +477,7 @@ int main(void)
         TEST(refuses_a_client_without_a_common_group, begin),
         TEST(refuses_what_is_not_tls, begin),
         TEST(refuses_a_client_that_no_certificate_suits, begin),
+        TEST(refuses_an_unknown_name_where_that_is_wanted, begin),
         TEST(a_client_that_leaves_before_its_hello_has_closed, begin),
         TEST(a_client_that_leaves_within_its_hello_has_closed, begin),
         TEST(a_reset_before_the_hello_is_a_reset, begin_tcp),

@@ -192,8 +192,9 @@ static void every_style_shows_every_key(void **state)
         char *text = printed((enum keys_style)style);
         for (size_t i = 0; i < keys_count; i++) {
             char shown[128];
-            snprintf(shown, sizeof(shown), "%s%s%s", before[style], keys_table[i].name,
-                     after[style]);
+            const bool is_comment = style == KEYS_INI && keys_table[i].is_aside;
+            snprintf(shown, sizeof(shown), "%s%s%s%s", before[style],
+                     is_comment ? "; " : "", keys_table[i].name, after[style]);
             assert_non_null(strstr(text, shown));
         }
         free(text);

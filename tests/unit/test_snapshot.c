@@ -82,7 +82,7 @@ static void reports_a_certificate_that_was_not_captured(void **state)
 {
     (void)state;
     struct snapshot *snapshot = make_snapshot("other");
-    assert_true(report.errors > 0);
+    assert_true(report.faults > 0);
     snapshot_release(snapshot);
 }
 

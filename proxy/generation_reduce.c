@@ -1,0 +1,191 @@
+/* A generation without the certificates that cannot be served. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/bundle.h"
+#include "proxy/generation.h"
+
+/* One kind of bundle while it is made anew. */
+struct reduction {
+    struct bundle_builder *builder; /* owned */
+    struct bundle_source *next;     /* owned; as captured now */
+    struct bundle_source *older;    /* owned; NULL: there is none */
+};
+
+static bool reduction_open(struct reduction *reduction, const char *title, int next_fd,
+                           int older_fd, struct error *error);
+static void reduction_close(struct reduction *reduction);
+static bool copy_certificate(struct reduction *chains, struct reduction *keys,
+                             const struct config_certificate *certificate, bool is_older,
+                             struct error *error);
+static bool copy_text(const struct reduction *chains, struct error *error);
+static bool copy_kept(struct generation *generation, struct reduction *chains,
+                      struct reduction *keys, const struct generation *older,
+                      struct error *error);
+static bool is_offered(const struct generation *older,
+                       const struct config_certificate *certificate);
+static bool is_same_certificate(const struct config_certificate *a,
+                                const struct config_certificate *b);
+static bool replace_bundles(struct generation *generation, const struct reduction *chains,
+                            const struct reduction *keys, struct error *error);
+static bool has_same_blob(const struct bundle *a, const struct bundle *b,
+                          const char *name);
+
+bool generation_reduce(struct generation *generation, const struct cert_set *served,
+                       const struct generation *older, struct error *error)
+{
+    const struct config *config = generation->config;
+    struct reduction chains = {0};
+    struct reduction keys = {0};
+    bool ok = reduction_open(&chains, "pawl-bundle", generation->bundle_fd,
+                             older ? older->bundle_fd : -1, error) &&
+              reduction_open(&keys, "pawl-keys", generation->keys_fd,
+                             older ? older->keys_fd : -1, error) &&
+              copy_text(&chains, error);
+    generation->offered = *served;
+    generation->kept = 0;
+    for (size_t i = 0; ok && i < config->certificate_count; i++) {
+        if (cert_set_has(served, i))
+            ok = copy_certificate(&chains, &keys, &config->certificates[i], false, error);
+    }
+    ok = ok && (!older || copy_kept(generation, &chains, &keys, older, error)) &&
+         generation_add_left_out(generation, chains.builder, error) &&
+         replace_bundles(generation, &chains, &keys, error);
+    reduction_close(&chains);
+    reduction_close(&keys);
+    return ok;
+}
+
+bool generation_is_same(const struct generation *a, const struct generation *b)
+{
+    bool same = cert_set_equal(&a->offered, &b->offered) &&
+                a->config->certificate_count == b->config->certificate_count;
+    struct bundle *left = same ? bundle_open(a->bundle_fd, NULL) : NULL;
+    struct bundle *right = left ? bundle_open(b->bundle_fd, NULL) : NULL;
+
+    same = same && right;
+    for (size_t i = 0; same && i < a->config->certificate_count; i++) {
+        const struct config_certificate *certificate = &a->config->certificates[i];
+        if (!cert_set_has(&a->offered, i))
+            continue;
+        same = is_same_certificate(certificate, &b->config->certificates[i]) &&
+               has_same_blob(left, right, certificate->chain);
+    }
+    bundle_close(left);
+    bundle_close(right);
+    return same;
+}
+
+static bool reduction_open(struct reduction *reduction, const char *title, int next_fd,
+                           int older_fd, struct error *error)
+{
+    reduction->builder = bundle_builder_new(title, error);
+    if (!reduction->builder)
+        return false;
+    reduction->next = bundle_source_open(next_fd, error);
+    if (reduction->next && older_fd >= 0)
+        reduction->older = bundle_source_open(older_fd, error);
+    return reduction->next && (older_fd < 0 || reduction->older);
+}
+
+static void reduction_close(struct reduction *reduction)
+{
+    bundle_builder_free(reduction->builder);
+    bundle_source_close(reduction->next);
+    bundle_source_close(reduction->older);
+}
+
+static bool copy_text(const struct reduction *chains, struct error *error)
+{
+    if (bundle_source_has(chains->next, CONFIG_BLOB_INDEX) &&
+        !bundle_add_copy(chains->builder, chains->next, CONFIG_BLOB_INDEX, error))
+        return false;
+    return bundle_add_copy(chains->builder, chains->next, CONFIG_BLOB_TEXT, error) &&
+           bundle_add_copy(chains->builder, chains->next, CONFIG_BLOB_FILE, error);
+}
+
+static bool copy_certificate(struct reduction *chains, struct reduction *keys,
+                             const struct config_certificate *certificate, bool is_older,
+                             struct error *error)
+{
+    return bundle_add_copy(chains->builder, is_older ? chains->older : chains->next,
+                           certificate->chain, error) &&
+           bundle_add_copy(keys->builder, is_older ? keys->older : keys->next,
+                           certificate->key, error);
+}
+
+/* A file that a served certificate names is there as it is now, and cannot be there as it
+ * was, too; but then that certificate stands in. */
+static bool copy_kept(struct generation *generation, struct reduction *chains,
+                      struct reduction *keys, const struct generation *older,
+                      struct error *error)
+{
+    const struct config *config = generation->config;
+    struct cert_set kept = {.bits = {0}};
+
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        const struct config_certificate *certificate = &config->certificates[i];
+        if (!cert_set_has(&generation->offered, i) && is_offered(older, certificate) &&
+            !bundle_has(chains->builder, certificate->chain) &&
+            !bundle_has(keys->builder, certificate->key))
+            cert_set_add(&kept, i);
+    }
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        if (!cert_set_has(&kept, i))
+            continue;
+        if (!copy_certificate(chains, keys, &config->certificates[i], true, error))
+            return false;
+        cert_set_add(&generation->offered, i);
+        generation->kept++;
+    }
+    return true;
+}
+
+static bool is_offered(const struct generation *older,
+                       const struct config_certificate *certificate)
+{
+    if (!certificate->chain || !certificate->key)
+        return false;
+    for (size_t i = 0; i < older->config->certificate_count; i++) {
+        if (is_same_certificate(&older->config->certificates[i], certificate))
+            return cert_set_has(&older->offered, i);
+    }
+    return false;
+}
+
+static bool is_same_certificate(const struct config_certificate *a,
+                                const struct config_certificate *b)
+{
+    return strcmp(a->section.name, b->section.name) == 0 && a->chain && b->chain &&
+           strcmp(a->chain, b->chain) == 0 && a->key && b->key &&
+           strcmp(a->key, b->key) == 0;
+}
+
+static bool replace_bundles(struct generation *generation, const struct reduction *chains,
+                            const struct reduction *keys, struct error *error)
+{
+    const int bundle_fd = bundle_seal(chains->builder, error);
+    const int keys_fd = bundle_fd < 0 ? -1 : bundle_seal(keys->builder, error);
+
+    if (keys_fd < 0) {
+        if (bundle_fd >= 0)
+            close(bundle_fd);
+        return false;
+    }
+    close(generation->bundle_fd);
+    close(generation->keys_fd);
+    generation->bundle_fd = bundle_fd;
+    generation->keys_fd = keys_fd;
+    return true;
+}
+
+static bool has_same_blob(const struct bundle *a, const struct bundle *b,
+                          const char *name)
+{
+    const struct blob left = bundle_find(a, name);
+    const struct blob right = bundle_find(b, name);
+
+    return left.data && right.data && left.size == right.size &&
+           memcmp(left.data, right.data, left.size) == 0;
+}
