@@ -104,7 +104,7 @@ def test_a_session_leaves_no_secret(watched, folder, cipher, options):
 
 def test_a_renewed_key_opens_nothing_older(watched, folder):
     cipher = "TLS_AES_128_GCM_SHA256"
-    proxy = watched("3s")
+    proxy = watched("10s")
     with SClient(proxy.listen[0], folder, "-tls1_3", "-ciphersuites", cipher) as client:
         client.say()
         generations = [client.traces_of_generation(number, cipher) for number in range(4)]
