@@ -22,6 +22,7 @@ def pytest_sessionstart(session):
         pytest.exit(f"there is no {BINARY}; build it or set PAWL", returncode=2)
     for name in ("SSLKEYLOGFILE", "SSL_CERT_FILE", "http_proxy", "https_proxy", "HTTPS_PROXY"):
         os.environ.pop(name, None)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that fixtures clean up
 
 
 @pytest.fixture(autouse=True)

@@ -153,8 +153,9 @@ def test_tls_1_2_is_not_resumed(pawl, serve):
 
 def test_renegotiation_is_refused(pawl, serve):
     proxy = pawl(serve(echo))
-    shown = s_client(proxy.listen[0], "-tls1_2", talk=[(b"x\n", b"x\n"), (b"R\n", b"RENEG")])
-    assert shown.has("unexpected_message|unexpected message|no renegotiation")
+    talk = [(b"one two three\n", b"one two three\n"), (b"R\n", b"alert")]
+    shown = s_client(proxy.listen[0], "-tls1_2", talk=talk)
+    assert shown.has("unexpected_message|unexpected message|no renegotiation"), shown.text
     assert proxy.log.wait_for("session closed")["reason"] in ("tls_error", "tls_alert")
 
 

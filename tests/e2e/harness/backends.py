@@ -218,7 +218,8 @@ def banner(connection, backend):
 def resetting(after):
     """Sends `after` bytes of the pattern once the client spoke, then resets."""
     def serve(connection, backend):
-        connection.recv(_CHUNK)
+        if not connection.recv(_CHUNK):
+            return
         connection.sendall(pattern.whole(after))
         wait_until(lambda: _unsent(connection) == 0, "the proxy to take the bytes")
         reset(connection)
