@@ -30,7 +30,7 @@ static inline void cert_set_add(struct cert_set *set, size_t index)
 static inline void cert_set_remove(struct cert_set *set, size_t index)
 {
     if (index < CERT_SET_MAX)
-        set->bits[index / 8] &= (uint8_t)~(1u << index % 8);
+        set->bits[index / 8] &= (uint8_t) ~(1u << index % 8);
 }
 
 /* The first `count`. */
