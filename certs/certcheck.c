@@ -1,5 +1,6 @@
 #include "certs/certcheck.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -59,6 +60,10 @@ bool certcheck_chain(const struct config *config,
     usable = usable && leaf_read_names(&chain, facts);
     usable = usable && chain_check_order(&chain);
     if (usable) {
+        const struct DecodedCert *leaf = &chain.parsed[0];
+        static_assert(SERIAL_MAX_BYTES >= EXTERNAL_SERIAL_SIZE, "serials fit");
+        facts->serial_size = leaf->serialSz > 0 ? (size_t)leaf->serialSz : 0;
+        memcpy(facts->serial, leaf->serial, facts->serial_size);
         leaf_check_use(&chain);
         facts->chain = chain.der;
         facts->chain_size = chain.size;

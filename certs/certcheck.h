@@ -10,12 +10,16 @@
 
 #include "certs/certstore.h"
 
+enum { SERIAL_MAX_BYTES = 32 };
+
 /* What the leaf of a chain says. */
 struct leaf_facts {
     enum key_type key_type;
     uint8_t *spki; /* owned: DER SubjectPublicKeyInfo */
     uint32_t spki_size;
     uint8_t spki_hash[SPKI_HASH_BYTES];
+    uint8_t serial[SERIAL_MAX_BYTES];
+    size_t serial_size;
     time_t not_before;
     time_t not_after;
     char **names; /* owned: lower case; a wildcard is a whole left label */

@@ -34,6 +34,10 @@ static bool build_context(struct certificate *certificate, const struct config_t
 static bool attach_tickets(struct certstore *store, const struct config_tls *tls,
                            struct certificate *certificate,
                            const struct leaf_facts *facts, struct error *error);
+static void attach_staple(const struct config *config,
+                          const struct config_certificate *section,
+                          const struct bundle *bundle, const struct leaf_facts *facts,
+                          struct certificate *certificate, struct report *report);
 static void choose_default(struct certstore *store, const struct config *config);
 static bool build_index(struct certstore *store, const struct config *config,
                         struct report *report);
@@ -142,6 +146,7 @@ static bool add_certificate(struct certstore *store, const struct config *config
         ok = false;
     }
     if (ok) {
+        attach_staple(config, section, bundle, &facts, certificate, report);
         certificate->name = section->section.name;
         certificate->key_type = facts.key_type;
         memcpy(certificate->spki_hash, facts.spki_hash, SPKI_HASH_BYTES);
@@ -197,6 +202,30 @@ static bool attach_tickets(struct certstore *store, const struct config_tls *tls
     memcpy(certificate->tickets.binding, facts->spki_hash, TICKET_BINDING_BYTES);
     return ticket_keys_attach(certificate->context, &certificate->tickets, tls->window_ms,
                               error);
+}
+
+/* Without a response that is fit the certificate serves as well. */
+static void attach_staple(const struct config *config,
+                          const struct config_certificate *section,
+                          const struct bundle *bundle, const struct leaf_facts *facts,
+                          struct certificate *certificate, struct report *report)
+{
+    const struct blob serial = {facts->serial, facts->serial_size};
+    struct staple *staple = &certificate->staple;
+    struct error error = {.text = "the TLS library does not take it"};
+    if (!section->staple)
+        return;
+    const struct blob der = bundle_find(bundle, section->staple);
+    if (!der.data || der.size == 0)
+        return; /* reported where the file could not be read */
+    staple->name = section->section.name;
+    if (staple_open(staple, der, serial, time(NULL), &error) &&
+        staple_attach(certificate->context, staple))
+        return;
+    certcheck_report(report, REPORT_WARNING, config, section, section->staple_line,
+                     "the OCSP response in \"%s\" is not sent: %s", section->staple,
+                     error.text);
+    staple_close(staple);
 }
 
 static void choose_default(struct certstore *store, const struct config *config)
@@ -367,6 +396,7 @@ static const struct certificate *find_default(const struct certstore *store,
 static void certificate_close(struct certificate *certificate)
 {
     wolfSSL_CTX_free(certificate->context);
+    staple_close(&certificate->staple);
     for (size_t i = 0; i < certificate->name_count; i++)
         free(certificate->names[i]);
     free(certificate->names);

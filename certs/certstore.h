@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "certs/staple.h"
 #include "certs/ticket_keys.h"
 #include "certs/tls_policy.h"
 #include "config/bundle.h"
@@ -21,6 +22,7 @@ struct certificate {
     const char *name;              /* of its section; borrowed from the config */
     WOLFSSL_CTX *context;          /* owned */
     struct ticket_context tickets; /* what the context's tickets are bound to */
+    struct staple staple;          /* owned; what the context sends on request */
     enum key_type key_type;
     uint8_t spki_hash[SPKI_HASH_BYTES]; /* SHA-256 of its SubjectPublicKeyInfo */
     time_t not_after;

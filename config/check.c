@@ -214,11 +214,13 @@ static void check_directory(struct check *check,
                             const struct config_certificate *certificate)
 {
     if (certificate->directory_line != 0 &&
-        (certificate->chain_line != 0 || certificate->key_line != 0)) {
-        CHECK_ERROR(check, certificate->directory_line,
-                    "certificate \"%s\": directory stands instead of chain and key; "
-                    "write one or the other",
-                    certificate->section.name);
+        (certificate->chain_line != 0 || certificate->key_line != 0 ||
+         certificate->staple_line != 0)) {
+        CHECK_ERROR(
+            check, certificate->directory_line,
+            "certificate \"%s\": directory stands instead of chain, key and staple; "
+            "write one or the other",
+            certificate->section.name);
     }
 }
 

@@ -23,6 +23,7 @@ enum {
     CONFIG_CERTIFICATES_MAX = CERT_SET_MAX,
     CONFIG_CHAIN_MAX = 256 * 1024, /* bytes of a certificate chain file */
     CONFIG_KEY_MAX = 64 * 1024,    /* bytes of a private key file */
+    CONFIG_STAPLE_MAX = 64 * 1024, /* bytes of an OCSP response */
 };
 
 /* The name of the blob that holds the INI text itself; its bytes are preceded by nothing.
@@ -119,6 +120,8 @@ struct config_certificate {
     unsigned chain_line;
     char *key; /* path, PEM; the private key alone */
     unsigned key_line;
+    char *staple; /* path: an OCSP response, DER; NULL: none */
+    unsigned staple_line;
     char *directory; /* path; of a section: instead of chain and key; of one of the
                         certificates in it: where it was found; NULL: neither */
     unsigned directory_line;

@@ -225,6 +225,14 @@ const struct key keys_table[] = {
      .sample = "/etc/pawl/privkey.pem",
      .help = "PEM file with the private key, and nothing else: the chain's file goes to "
              "the processes that face the network, the key's never does"},
+    {.name = "staple",
+     CERTIFICATE(staple),
+     LINE(certificate, staple_line),
+     .type = KEY_PATH,
+     .is_aside = true,
+     .sample = "/etc/pawl/ocsp.der",
+     .help = "File with the OCSP response that clients get on request, in DER; somebody "
+             "else fetches it, and a new one is taken by itself"},
     {.name = "directory",
      CERTIFICATE(directory),
      LINE(certificate, directory_line),

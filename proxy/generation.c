@@ -31,6 +31,8 @@ static bool capture_certificate(struct capture *capture,
                                 const struct config_certificate *certificate);
 static bool capture_file(struct capture *capture, struct bundle_builder *builder,
                          const struct config_certificate *certificate, const char *path);
+static void capture_staple(struct capture *capture,
+                           const struct config_certificate *certificate);
 static void capture_warn_of_readable_key(struct capture *capture,
                                          const struct config_certificate *certificate);
 
@@ -180,6 +182,8 @@ static bool generation_find_certificates(struct generation *generation,
             (void)file_list_add(files, certificate->chain);
         if (certificate->key)
             (void)file_list_add(files, certificate->key);
+        if (certificate->staple)
+            (void)file_list_add(files, certificate->staple);
     }
     free(layout_scan(config, source->older, files, NULL, &size));
     generation->files_state = file_list_state(files);
@@ -221,6 +225,8 @@ static bool capture_certificate(struct capture *capture,
         return false;
     if (certificate->chain)
         (void)capture_file(capture, capture->chains, certificate, certificate->chain);
+    if (certificate->staple)
+        capture_staple(capture, certificate);
     return true;
 }
 
@@ -245,6 +251,19 @@ static bool capture_file(struct capture *capture, struct bundle_builder *builder
         report_add(capture->report, REPORT_ERROR, capture->config->file, 0, "%s",
                    error.text);
     return false;
+}
+
+/* What cannot be read is not sent, and the certificate serves as well. */
+static void capture_staple(struct capture *capture,
+                           const struct config_certificate *certificate)
+{
+    struct error error;
+
+    if (bundle_add_file(capture->chains, certificate->staple, CONFIG_STAPLE_MAX, &error))
+        return;
+    report_add(capture->report, REPORT_WARNING, capture->config->file,
+               certificate->staple_line, "certificate \"%s\": no OCSP response: %s",
+               certificate->section.name, error.text);
 }
 
 static void capture_warn_of_readable_key(struct capture *capture,

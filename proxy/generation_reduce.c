@@ -70,7 +70,8 @@ bool generation_is_same(const struct generation *a, const struct generation *b)
         if (!cert_set_has(&a->offered, i))
             continue;
         same = is_same_certificate(certificate, &b->config->certificates[i]) &&
-               has_same_blob(left, right, certificate->chain);
+               has_same_blob(left, right, certificate->chain) &&
+               (!certificate->staple || has_same_blob(left, right, certificate->staple));
     }
     bundle_close(left);
     bundle_close(right);
@@ -109,8 +110,12 @@ static bool copy_certificate(struct reduction *chains, struct reduction *keys,
                              const struct config_certificate *certificate, bool is_older,
                              struct error *error)
 {
-    return bundle_add_copy(chains->builder, is_older ? chains->older : chains->next,
-                           certificate->chain, error) &&
+    const struct bundle_source *source = is_older ? chains->older : chains->next;
+
+    if (certificate->staple && bundle_source_has(source, certificate->staple) &&
+        !bundle_add_copy(chains->builder, source, certificate->staple, error))
+        return false;
+    return bundle_add_copy(chains->builder, source, certificate->chain, error) &&
            bundle_add_copy(keys->builder, is_older ? keys->older : keys->next,
                            certificate->key, error);
 }
@@ -186,6 +191,7 @@ static bool has_same_blob(const struct bundle *a, const struct bundle *b,
     const struct blob left = bundle_find(a, name);
     const struct blob right = bundle_find(b, name);
 
-    return left.data && right.data && left.size == right.size &&
-           memcmp(left.data, right.data, left.size) == 0;
+    if (!left.data || !right.data)
+        return !left.data && !right.data;
+    return left.size == right.size && memcmp(left.data, right.data, left.size) == 0;
 }

@@ -271,4 +271,4 @@ def test_directory_goes_with_neither_chain_nor_key(folder, app_cert):
                       "[backend app]\naddress = 127.0.0.1:2\n")
     checked = command("check", config)
     assert checked.returncode == 1
-    assert "proxy.ini:4: " in checked.stderr and "instead of chain and key" in checked.stderr
+    assert "proxy.ini:4: " in checked.stderr and "instead of chain, key and staple" in checked.stderr
