@@ -8,9 +8,12 @@ packages() # group
     case $1 in
     build) echo gcc libc6-dev make pkg-config autoconf automake libtool \
         curl ca-certificates libevent-dev libinih-dev ;;
-    test) echo libcmocka-dev python3 python3-pytest curl openssl chromium tcpdump tshark ;;
+    test) echo libcmocka-dev python3 python3-pytest curl openssl chromium libnss3-tools \
+        tcpdump tshark ;;
+    # Servers to measure against; their packages start them where an init system runs.
+    peers) echo nginx-light hitch haproxy ;;
     lint) echo libcmocka-dev python3 clang clang-format cppcheck shellcheck ;;
-    *) echo "usage: $0 build|test|lint..." >&2 && return 2 ;;
+    *) echo "usage: $0 build|test|peers|lint..." >&2 && return 2 ;;
     esac
 }
 

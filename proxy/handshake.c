@@ -168,7 +168,7 @@ static enum session_step handshake_failed(struct session *session)
         return handshake_lost(session);
     if (wolfSSL_get_alert_history(client->ssl, &history) == WOLFSSL_SUCCESS &&
         history.last_rx.level == ALERT_LEVEL_FATAL)
-        return session_end(session, STEP_END, REASON_TLS_ALERT, "the client says: %s",
+        return session_end(session, STEP_CLOSE, REASON_TLS_ALERT, "the client says: %s",
                            handshake_alert_words(history.last_rx.code));
     if (sign_job_has_failed(session->sign_job))
         return session_end(session, STEP_END, REASON_SIGNING_FAILED,

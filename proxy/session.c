@@ -35,7 +35,7 @@ static const struct session_ending {
     enum log_level level;
 } endings[] = {
     [REASON_FINISHED] = {"finished", true, LOG_LEVEL_INFO},
-    [REASON_CLIENT_CLOSED] = {"client_closed", false, LOG_LEVEL_INFO},
+    [REASON_CLIENT_CLOSED] = {"client_closed", true, LOG_LEVEL_INFO},
     [REASON_CLIENT_RESET] = {"client_reset", false, LOG_LEVEL_INFO},
     [REASON_CLIENT_TRUNCATED] = {"client_truncated", true, LOG_LEVEL_INFO},
     [REASON_BACKEND_UNREACHABLE] = {"backend_unreachable", true, LOG_LEVEL_WARNING},

@@ -456,7 +456,7 @@ static void says_what_the_client_found_wrong(void **state)
     begin_session(net_pair_unix, context);
     turn_until_over();
     wolfSSL_CTX_free(context);
-    assert_ended(STEP_END, REASON_TLS_ALERT);
+    assert_ended(STEP_CLOSE, REASON_TLS_ALERT);
     assert_memory_equal(session.detail, "the client says: ", 17);
     assert_non_null(strstr(session.detail, "(bad_certificate)")
                         ?: strstr(session.detail, "(unknown_ca)"));
