@@ -22,9 +22,11 @@ struct sent_chain {
     const struct prove_answer *answer; /* borrowed */
     struct DecodedCert parsed[PROVE_CHAIN_COUNT_MAX];
     int code[PROVE_CHAIN_COUNT_MAX]; /* of parsing; 0: read */
+    const char *kind;                /* of the leaf's key */
 };
 
 static void report_chain(struct prove *prove, const struct prove_answer *answer);
+static const char *key_words(const struct DecodedCert *leaf);
 static void report_key(struct sent_chain *chain);
 static void report_signature(struct sent_chain *chain);
 static void report_dates(struct sent_chain *chain);
@@ -59,6 +61,7 @@ static void report_chain(struct prove *prove, const struct prove_answer *answer)
         chain->code[i] = wc_ParseCert(&chain->parsed[i], CERT_TYPE, NO_VERIFY, NULL);
     }
     if (chain->code[0] == 0) {
+        chain->kind = key_words(&chain->parsed[0]);
         report_key(chain);
         report_signature(chain);
         report_dates(chain);
@@ -91,8 +94,15 @@ static int rsa_bits(const struct DecodedCert *leaf)
     return modulus_size > INT_MAX / CHAR_BIT ? 0 : (int)modulus_size * CHAR_BIT;
 }
 
-static const char *curve_words(const struct DecodedCert *leaf)
+/* What tells the certificates of a server apart. */
+static const char *key_words(const struct DecodedCert *leaf)
 {
+    if (leaf->keyOID == RSAk || leaf->keyOID == RSAPSSk)
+        return "RSA";
+    if (leaf->keyOID == ED25519k)
+        return "Ed25519";
+    if (leaf->keyOID != ECDSAk)
+        return "unknown kind of key";
     switch (leaf->pkCurveOID) {
     case ECC_SECP256R1_OID:
         return "ECDSA P-256";
@@ -111,16 +121,12 @@ static void report_key(struct sent_chain *chain)
     const struct DecodedCert *leaf = &chain->parsed[0];
     enum prove_verdict verdict = PROVE_OK;
 
+    prove_text_add(&prove->evidence, "%s", chain->kind);
     if (leaf->keyOID == RSAk || leaf->keyOID == RSAPSSk) {
         const int bits = rsa_bits(leaf);
-        prove_text_add(&prove->evidence, "RSA, %d bits", bits);
+        prove_text_add(&prove->evidence, ", %d bits", bits);
         verdict = bits >= RSA_BITS_MIN ? PROVE_OK : bits > 0 ? PROVE_FAIL : PROVE_INFO;
-    } else if (leaf->keyOID == ECDSAk) {
-        prove_text_add(&prove->evidence, "%s", curve_words(leaf));
-    } else if (leaf->keyOID == ED25519k) {
-        prove_text_add(&prove->evidence, "Ed25519");
-    } else {
-        prove_text_add(&prove->evidence, "a kind of key that is not known here");
+    } else if (leaf->keyOID != ECDSAk && leaf->keyOID != ED25519k) {
         verdict = PROVE_INFO;
     }
     PROVE_ADD(prove, verdict, "certificate-key",
@@ -167,6 +173,7 @@ static void report_signature(struct sent_chain *chain)
     struct prove *prove = chain->prove;
     bool weak = false;
 
+    prove_text_add(&prove->evidence, "%s: ", chain->kind);
     for (size_t i = 0; i < chain->answer->chain_count; i++) {
         const struct DecodedCert *one = &chain->parsed[i];
         if (chain->code[i] != 0 || (i > 0 && one->selfSigned))
@@ -197,8 +204,8 @@ static void report_dates(struct sent_chain *chain)
     const long days = (long)((end - now) / DAY_SECONDS);
     if (gmtime_r(&end, &calendar))
         (void)strftime(words, sizeof words, "%Y-%m-%d %H:%M UTC", &calendar);
-    prove_text_add(&prove->evidence, "until %s, of %ld days in all", words,
-                   (long)((end - start) / DAY_SECONDS));
+    prove_text_add(&prove->evidence, "%s: until %s, of %ld days in all", chain->kind,
+                   words, (long)((end - start) / DAY_SECONDS));
     if (end < now)
         PROVE_ADD(prove, PROVE_FAIL, "certificate-dates",
                   "the certificate expired %ld days ago", -days);
@@ -240,6 +247,7 @@ static void report_names(struct sent_chain *chain)
     bool found = false;
     size_t count = 0;
 
+    prove_text_add(&prove->evidence, "%s: ", chain->kind);
     for (const DNS_entry *entry = chain->parsed[0].altNames; entry; entry = entry->next) {
         if (entry->type == ASN_DNS_TYPE && entry->len > 0) {
             add_name(chain, count++, entry->name, (size_t)entry->len);
@@ -289,7 +297,7 @@ static void report_order(struct sent_chain *chain)
         fault = chain->code[i] == 0 ? link_fault(chain, i) : NULL;
         at = i + 2;
     }
-    prove_text_add(&prove->evidence, "%zu certificate%s sent", count,
+    prove_text_add(&prove->evidence, "%s: %zu certificate%s sent", chain->kind, count,
                    count == 1 ? "" : "s");
     if (fault)
         prove_text_add(&prove->evidence, "; number %zu %s", at, fault);

@@ -17,19 +17,20 @@ struct suite_class {
 
 static const struct suite_class classes[] = {
     {"suite-static-rsa", SUITE_STATIC_RSA, PROVE_FAIL,
-     "RSA key exchange (not forward secret)"},
+     "suites with RSA key exchange (not forward secret)"},
     {"suite-static-dh", SUITE_STATIC_DH, PROVE_FAIL,
-     "static Diffie-Hellman (not forward secret)"},
-    {"suite-psk", SUITE_PSK, PROVE_FAIL, "pre-shared keys alone (not forward secret)"},
-    {"suite-cbc", SUITE_CBC, PROVE_FAIL, "CBC"},
-    {"suite-null", SUITE_NULL, PROVE_FAIL, "no encryption (NULL)"},
-    {"suite-anon", SUITE_ANON, PROVE_FAIL, "no authentication (anonymous)"},
-    {"suite-export", SUITE_EXPORT, PROVE_FAIL, "export-grade encryption"},
-    {"suite-rc4", SUITE_RC4, PROVE_FAIL, "RC4"},
+     "suites with static Diffie-Hellman (not forward secret)"},
+    {"suite-psk", SUITE_PSK, PROVE_FAIL,
+     "suites with a pre-shared key alone (not forward secret)"},
+    {"suite-cbc", SUITE_CBC, PROVE_FAIL, "CBC suites"},
+    {"suite-null", SUITE_NULL, PROVE_FAIL, "suites without encryption (NULL)"},
+    {"suite-anon", SUITE_ANON, PROVE_FAIL, "suites without authentication (anonymous)"},
+    {"suite-export", SUITE_EXPORT, PROVE_FAIL, "export suites"},
+    {"suite-rc4", SUITE_RC4, PROVE_FAIL, "RC4 suites"},
     {"suite-3des", SUITE_BLOCK64, PROVE_FAIL,
-     "64-bit block ciphers (3DES, DES, RC2, IDEA)"},
-    {"suite-dhe", SUITE_DHE, PROVE_WARN, "finite-field Diffie-Hellman (DHE)"},
-    {"suite-short-tag", SUITE_SHORT_TAG, PROVE_WARN, "AEAD with a short tag (CCM_8)"},
+     "suites with 64-bit blocks (3DES, DES, RC2, IDEA)"},
+    {"suite-dhe", SUITE_DHE, PROVE_WARN, "suites with finite-field Diffie-Hellman (DHE)"},
+    {"suite-short-tag", SUITE_SHORT_TAG, PROVE_WARN, "suites with a short tag (CCM_8)"},
 };
 
 static void judge_modern(struct prove *prove);
@@ -150,7 +151,7 @@ static void judge_class(struct prove *prove, const struct suite_class *class)
             prove_text_add(&prove->evidence, "; prime of %u bits", prove->dh_bits_min);
             verdict = prove->dh_bits_min < DH_BITS_MIN ? PROVE_FAIL : verdict;
         }
-        PROVE_ADD(prove, verdict, class->id, "%s is negotiable", class->subject);
+        PROVE_ADD(prove, verdict, class->id, "%s are negotiable", class->subject);
         return;
     }
     const bool complete = scans_are_complete(prove);
@@ -159,5 +160,5 @@ static void judge_class(struct prove *prove, const struct suite_class *class)
                    complete ? "none chosen"
                             : "none chosen, but not every hello was answered");
     PROVE_ADD(prove, complete ? PROVE_OK : PROVE_INFO, class->id, "%s %s", class->subject,
-              complete ? "is refused" : "was not fully tested");
+              complete ? "are refused" : "were not fully tested");
 }

@@ -13,9 +13,9 @@
 #include "proxy/error.h"
 
 enum {
-    PROVE_TIMEOUT_MS = 5000,     /* of one connection, from connect to the last byte */
-    PROVE_CONNECTIONS_MAX = 600, /* in one run */
-    PROVE_SILENCES_MAX = 4,      /* connections without an answer before giving up */
+    PROVE_TIMEOUT_MS = 5000,      /* of one connection, from connect to the last byte */
+    PROVE_CONNECTIONS_MAX = 1500, /* in one run */
+    PROVE_SILENCES_MAX = 4,       /* connections without an answer before giving up */
     PROVE_TOTAL_MS = 300 * 1000,
     PROVE_HOST_MAX = 256
 };

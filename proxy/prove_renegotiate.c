@@ -18,6 +18,7 @@ enum {
     MESSAGE_SERVER_HELLO = 2,
     MESSAGE_FINISHED = 20,
     VERIFY_DATA_BYTES = 12,
+    ALERT_CLOSE_NOTIFY = 0,
     ANSWER_MS = 2000,
     TLS_1_2 = 0x0303
 };
@@ -31,7 +32,8 @@ enum outcome {
     OUTCOME_AGREED,
     OUTCOME_ALERT,
     OUTCOME_CLOSED,
-    OUTCOME_IGNORED, /* the connection stayed open, and nothing came */
+    OUTCOME_CLOSES_ANYWAY, /* as it does without a second hello */
+    OUTCOME_IGNORED,       /* the connection stayed open, and nothing came */
     OUTCOME_UNREADABLE
 };
 
@@ -42,6 +44,7 @@ static bool send_hello(struct prove *prove, struct prove_session *session,
                        struct prove_plain *plain);
 static enum outcome await_answer(struct prove_session *session, struct prove_plain *plain,
                                  uint8_t *alert);
+static bool stays_open(struct prove *prove);
 static void report_outcome(struct prove *prove, enum outcome outcome, uint8_t alert);
 
 void prove_renegotiate(struct prove *prove)
@@ -88,7 +91,11 @@ static void renegotiate(struct prove *prove, struct prove_session *session,
         PROVE_ADD(prove, PROVE_INFO, "renegotiation", "renegotiation was not tested");
         return;
     }
-    const enum outcome outcome = await_answer(session, plain, &alert);
+    enum outcome outcome = await_answer(session, plain, &alert);
+    if (outcome == OUTCOME_ALERT && alert == ALERT_CLOSE_NOTIFY)
+        outcome = OUTCOME_CLOSED;
+    if (outcome == OUTCOME_CLOSED && !stays_open(prove))
+        outcome = OUTCOME_CLOSES_ANYWAY;
     report_outcome(prove, outcome, alert);
 }
 
@@ -206,6 +213,21 @@ static enum outcome await_answer(struct prove_session *session, struct prove_pla
     return OUTCOME_UNREADABLE;
 }
 
+/* Whether the server leaves a connection alone on which nothing is said. */
+static bool stays_open(struct prove *prove)
+{
+    static const struct prove_session_options options = {.suites = AES_GCM_SUITES};
+    struct prove_session session;
+    struct error error;
+
+    const bool done = prove_session_open(&session, &prove->target, &options, &error);
+    if (done)
+        prove_session_listen(&session, ANSWER_MS);
+    const bool open = done && session.timed_out;
+    prove_session_close(&session);
+    return open;
+}
+
 static void report_outcome(struct prove *prove, enum outcome outcome, uint8_t alert)
 {
     char name[PROVE_NAME_MAX];
@@ -226,6 +248,12 @@ static void report_outcome(struct prove *prove, enum outcome outcome, uint8_t al
         break;
     case OUTCOME_CLOSED:
         prove_text_add(&prove->evidence, "the connection was closed");
+        break;
+    case OUTCOME_CLOSES_ANYWAY:
+        prove_text_add(&prove->evidence,
+                       "the connection was closed, as it is without one");
+        verdict = PROVE_INFO;
+        claim = "renegotiation was not tested";
         break;
     case OUTCOME_IGNORED:
         prove_text_add(&prove->evidence, "nothing within %d s", ANSWER_MS / 1000);

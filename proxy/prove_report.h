@@ -18,7 +18,7 @@ enum prove_verdict {
     PROVE_VERDICTS
 };
 
-enum { PROVE_TEXT_MAX = 4096, PROVE_CLAIM_MAX = 200, PROVE_FINDINGS_MAX = 200 };
+enum { PROVE_TEXT_MAX = 32 * 1024, PROVE_CLAIM_MAX = 200, PROVE_FINDINGS_MAX = 200 };
 
 struct prove_finding {
     enum prove_verdict verdict;
