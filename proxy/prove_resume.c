@@ -9,7 +9,7 @@
 #include "proxy/prove_suites.h"
 #include "proxy/prove_ticket.h"
 
-enum { X25519MLKEM768 = 0x11ec, DAY_S = 24 * 60 * 60, HEX_BYTES = 6 };
+enum { X25519MLKEM768 = 0x11ec, DAY_S = 24 * 60 * 60, HEX_BYTES = 6, ATTEMPTS = 6 };
 
 /* The sessions of this part come one after the other; each may be several KB. */
 struct resumption {
@@ -24,8 +24,6 @@ static void report_hybrid(struct resumption *resumption);
 static void report_tickets(struct resumption *resumption);
 static void report_fresh_share(struct resumption *resumption);
 static void report_psk_ke(struct resumption *resumption);
-static bool connect_with(struct resumption *resumption,
-                         const struct prove_session_options *options, bool takes_ticket);
 
 void prove_resume_tls13(struct prove *prove)
 {
@@ -150,23 +148,38 @@ static void report_tickets(struct resumption *resumption)
 }
 
 /* The new ticket, where there is one, replaces the one that was used. */
-static bool connect_with(struct resumption *resumption,
-                         const struct prove_session_options *options, bool takes_ticket)
+static void take_next_ticket(struct resumption *resumption)
 {
     enum { NEXT_TICKET_MS = 700 };
-    struct prove_session *session = &resumption->session;
     struct prove_tickets tickets = {0};
 
-    const bool done = prove_session_open(session, &resumption->prove->target, options,
-                                         &resumption->error);
-    if (!done || !takes_ticket)
-        return done;
-    prove_session_listen(session, NEXT_TICKET_MS);
-    if (prove_tickets_read(&tickets, session) && tickets.count > 0) {
+    prove_session_listen(&resumption->session, NEXT_TICKET_MS);
+    if (prove_tickets_read(&tickets, &resumption->session) && tickets.count > 0) {
         wolfSSL_SESSION_free(resumption->ticket);
-        resumption->ticket = prove_session_take(session);
+        resumption->ticket = prove_session_take(&resumption->session);
     }
-    return true;
+}
+
+static bool connect_with(struct resumption *resumption,
+                         const struct prove_session_options *options)
+{
+    return prove_session_open(&resumption->session, &resumption->prove->target, options,
+                              &resumption->error);
+}
+
+/* A server of several processes may know its ticket in one of them only, so one full
+ * handshake says little. */
+static bool connect_until_resumed(struct resumption *resumption,
+                                  const struct prove_session_options *options)
+{
+    for (unsigned attempt = 1;; attempt++) {
+        const bool done = connect_with(resumption, options);
+        const struct prove_answer *answer = &resumption->session.answer;
+        if (attempt == ATTEMPTS || answer->psk_selected ||
+            !prove_answer_is_agreement(answer))
+            return done;
+        prove_session_close(&resumption->session);
+    }
 }
 
 static void add_share(struct prove_text *text, const struct prove_answer *answer)
@@ -218,12 +231,14 @@ static void report_fresh_share(struct resumption *resumption)
     struct prove_session_options options = {.tls13 = true, .group = resumption->group};
 
     options.resume = resumption->ticket;
-    bool done = connect_with(resumption, &options, true);
+    bool done = connect_until_resumed(resumption, &options);
+    if (done)
+        take_next_ticket(resumption);
     const struct prove_answer first = resumption->session.answer; /* less its chain */
     prove_session_close(&resumption->session);
     if (done) {
         options.resume = resumption->ticket;
-        done = connect_with(resumption, &options, false);
+        done = connect_until_resumed(resumption, &options);
         if (done)
             judge_fresh_share(prove, &first, &resumption->session.answer);
         prove_session_close(&resumption->session);
@@ -268,7 +283,9 @@ static void report_psk_ke(struct resumption *resumption)
     struct prove *prove = resumption->prove;
     struct prove_session_options options = {.tls13 = true, .group = resumption->group};
 
-    const bool fresh = connect_with(resumption, &options, true);
+    const bool fresh = connect_with(resumption, &options);
+    if (fresh)
+        take_next_ticket(resumption);
     prove_session_close(&resumption->session);
     if (!fresh) {
         prove_text_add(&prove->evidence, "no fresh ticket: %s", resumption->error.text);
@@ -278,7 +295,8 @@ static void report_psk_ke(struct resumption *resumption)
     options.psk_ke = true;
     options.resume = resumption->ticket;
     /* The library may not go along with the answer; what counts is on the wire. */
-    if (!connect_with(resumption, &options, false) && resumption->session.in.length == 0)
+    if (!connect_until_resumed(resumption, &options) &&
+        resumption->session.in.length == 0)
         resumption->session.answer.error = resumption->error;
     judge_psk_ke(resumption);
     prove_session_close(&resumption->session);
