@@ -29,6 +29,7 @@ enum message_type {
 };
 
 enum hello_extension {
+    EXTENSION_MASTER_SECRET = 23,
     EXTENSION_PSK = 41,
     EXTENSION_VERSIONS = 43,
     EXTENSION_KEY_SHARE = 51,
@@ -271,6 +272,8 @@ static bool read_extensions(struct prove_answer *answer, struct cursor *body, bo
             answer->psk_selected = true;
         else if (type == EXTENSION_RENEGOTIATION)
             answer->renegotiation = true;
+        else if (type == EXTENSION_MASTER_SECRET)
+            answer->extended_master_secret = true;
         if (data.failed)
             return false;
     }

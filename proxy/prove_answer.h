@@ -42,6 +42,7 @@ struct prove_answer {
     bool psk_selected;
     bool retried;       /* there was a HelloRetryRequest */
     bool renegotiation; /* renegotiation_info */
+    bool extended_master_secret;
     bool is_resumed; /* TLS 1.2: ChangeCipherSpec without a ServerHelloDone before it */
     bool has_session_id; /* TLS 1.2: the server gave one */
     bool has_ticket;     /* TLS 1.2: NewSessionTicket */

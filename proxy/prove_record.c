@@ -21,27 +21,20 @@ static bool open_tls12(struct prove_keys *keys, uint8_t type, struct cursor payl
                        struct prove_plain *plain);
 static void put_sequence(uint64_t sequence, uint8_t out[EXPLICIT_BYTES]);
 
-bool prove_keys_take(struct prove_keys *keys, const struct prove_session *session,
-                     enum prove_side side)
+bool prove_keys_take(struct prove_keys *keys, const struct prove_session *session)
 {
     const uint16_t suite = session->answer.suite;
-    WOLFSSL *ssl = session->ssl;
-    const uint8_t *key = side == SIDE_CLIENT ? wolfSSL_GetClientWriteKey(ssl)
-                                             : wolfSSL_GetServerWriteKey(ssl);
-    const uint8_t *iv = side == SIDE_CLIENT ? wolfSSL_GetClientWriteIV(ssl)
-                                            : wolfSSL_GetServerWriteIV(ssl);
-    const int key_len = wolfSSL_GetKeySize(ssl);
-    const bool gcm12 =
-        suite == 0xc02b || suite == 0xc02c || suite == 0xc02f || suite == 0xc030;
+    const uint8_t *key = wolfSSL_GetServerWriteKey(session->ssl);
+    const uint8_t *iv = wolfSSL_GetServerWriteIV(session->ssl);
+    const int key_len = wolfSSL_GetKeySize(session->ssl);
 
-    *keys = (struct prove_keys){.tls13 = suite >= 0x1301 && suite <= 0x1303,
-                                .chacha = suite == 0x1303};
-    if (!key || !iv || key_len <= 0 || (size_t)key_len > sizeof keys->key ||
-        !(keys->tls13 || gcm12))
+    if (suite < 0x1301 || suite > 0x1303 || !key || !iv || key_len <= 0 ||
+        (size_t)key_len > sizeof keys->key)
         return false;
-    keys->key_len = (size_t)key_len;
+    *keys = (struct prove_keys){
+        .key_len = (size_t)key_len, .tls13 = true, .chacha = suite == 0x1303};
     memcpy(keys->key, key, keys->key_len);
-    memcpy(keys->iv, iv, keys->tls13 ? NONCE_BYTES : IMPLICIT_BYTES);
+    memcpy(keys->iv, iv, NONCE_BYTES);
     return true;
 }
 

@@ -10,8 +10,6 @@
 
 enum { PROVE_PLAIN_MAX = (1 << 14) + 256 };
 
-enum prove_side { SIDE_CLIENT, SIDE_SERVER };
-
 /* The keys of what one side sends, and the number of its next record. */
 struct prove_keys {
     uint8_t key[32];
@@ -28,9 +26,10 @@ struct prove_plain {
     size_t length;
 };
 
-/* TLS 1.3 with its three common suites, TLS 1.2 with AES-GCM; false for all others. */
-bool prove_keys_take(struct prove_keys *keys, const struct prove_session *session,
-                     enum prove_side side) MUST_CHECK;
+/* What the server sends after a handshake of TLS 1.3 with one of the three common suites;
+ * false for all others. */
+bool prove_keys_take(struct prove_keys *keys,
+                     const struct prove_session *session) MUST_CHECK;
 
 /* Takes the next record off `input` and opens it.  False: there is no whole one, or it is
  * not protected with these keys. */

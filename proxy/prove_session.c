@@ -50,10 +50,6 @@ static bool make_context(struct prove_session *session,
                                                       : wolfTLSv1_2_client_method());
     if (!session->context)
         return error_set(error, "no memory for a TLS client");
-    if (options->suites &&
-        wolfSSL_CTX_set_cipher_list(session->context, options->suites) != WOLFSSL_SUCCESS)
-        return error_set(error, "the TLS library does not know the suites %s",
-                         options->suites);
     if (options->ca && wolfSSL_CTX_load_verify_locations(session->context, options->ca,
                                                          NULL) != WOLFSSL_SUCCESS)
         return error_set(error, "cannot read certificates from \"%s\"", options->ca);

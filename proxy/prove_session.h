@@ -22,7 +22,6 @@ struct prove_capture {
 
 struct prove_session_options {
     bool tls13;              /* this version and no other */
-    const char *suites;      /* cipher list; NULL: all the library has */
     uint16_t group;          /* offered first, with its key share; 0: X25519 */
     bool psk_ke;             /* resumption without a key exchange, nothing else */
     bool wants_ticket;       /* TLS 1.2: the ticket extension */

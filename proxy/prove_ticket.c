@@ -11,7 +11,7 @@ bool prove_tickets_read(struct prove_tickets *tickets,
     struct prove_plain plain;
 
     *tickets = (struct prove_tickets){0};
-    if (!prove_keys_take(&keys, session, SIDE_SERVER))
+    if (!prove_keys_take(&keys, session))
         return false;
     struct cursor input = cursor_over(session->in.bytes + session->in_handshake,
                                       session->in.length - session->in_handshake);
