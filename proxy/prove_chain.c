@@ -305,7 +305,7 @@ static void report_order(struct sent_chain *chain)
         prove_text_add(&prove->evidence, "; %zu could not be read", unread);
     if (fault)
         PROVE_ADD(prove, PROVE_WARN, "certificate-chain", "the chain is out of order");
-    else if (count == 1 && chain->parsed[0].selfSigned)
+    else if (chain->parsed[0].selfSigned)
         PROVE_ADD(prove, PROVE_WARN, "certificate-chain",
                   "the certificate is self-signed");
     else if (count == 1)

@@ -98,6 +98,7 @@ static enum outcome try_round(struct prove *prove, const struct memory *memory)
     } else if (memory->ticket ? first.answer.has_ticket : first.answer.has_session_id) {
         WOLFSSL_SESSION *kept = prove_session_take(&first);
         outcome = OUTCOME_FULL;
+        prove_session_hang_up(&first);
         for (unsigned i = 0; i < TRIES && outcome == OUTCOME_FULL; i++)
             outcome = try_again(prove, memory, &first, kept);
         wolfSSL_SESSION_free(kept);

@@ -83,14 +83,6 @@ static void scan(struct prove *prove, struct prove_scan *scan)
     }
 }
 
-/* Says why the scan cannot go on. */
-static bool stop(struct prove_scan *scan, const char *why)
-{
-    scan->is_complete = false;
-    (void)snprintf(scan->last, sizeof scan->last, "%s", why);
-    return false;
-}
-
 /* False: it makes no sense to offer further chunks. */
 static bool scan_chunk(struct prove *prove, struct prove_scan *scan, struct chunk *chunk)
 {
@@ -128,10 +120,13 @@ static bool scan_chunk(struct prove *prove, struct prove_scan *scan, struct chun
         prove_answer_close(&answer);
         if (refused || (agreed && !fits))
             return !last && refused;
-        if (!agreed)
-            return stop(scan, words[0] ? scan->last : "no answer");
-        if (!offered)
-            return stop(scan, "the server chose a suite that was not offered");
+        if (agreed && !offered)
+            (void)snprintf(scan->last, sizeof scan->last,
+                           "a suite that was not offered, 0x%04x", answer.suite);
+        if (!offered) {
+            scan->is_complete = false;
+            return false;
+        }
     }
     return true;
 }

@@ -195,11 +195,18 @@ WOLFSSL_SESSION *prove_session_take(struct prove_session *session)
     return session->is_done ? wolfSSL_get1_session(session->ssl) : NULL;
 }
 
+void prove_session_hang_up(struct prove_session *session)
+{
+    if (session->is_done && session->link.fd >= 0)
+        (void)wolfSSL_shutdown(session->ssl);
+    prove_link_close(&session->link);
+}
+
 void prove_session_close(struct prove_session *session)
 {
+    prove_session_hang_up(session);
     wolfSSL_free(session->ssl);
     wolfSSL_CTX_free(session->context);
-    prove_link_close(&session->link);
     free(session->in.bytes);
     free(session->out.bytes);
     free(session->chain);

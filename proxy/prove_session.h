@@ -61,6 +61,10 @@ void prove_session_listen(struct prove_session *session, uint64_t wait_ms);
  * there is nothing. */
 WOLFSSL_SESSION *prove_session_take(struct prove_session *session) MUST_CHECK;
 
+/* Ends the connection properly: a server may forget a session whose end was none, and one
+ * that serves a single client waits for it.  What was captured stays. */
+void prove_session_hang_up(struct prove_session *session);
+
 void prove_session_close(struct prove_session *session);
 
 #endif
