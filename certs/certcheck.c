@@ -36,8 +36,6 @@ static bool chain_add(struct chain *chain, const struct pem_block *block);
 static bool chain_parse(struct chain *chain, size_t index);
 static bool chain_check_order(const struct chain *chain);
 static bool chain_check_link(const struct chain *chain, size_t index);
-static bool is_signed_by(const struct DecodedCert *lower,
-                         const struct DecodedCert *upper);
 static void chain_close(struct chain *chain);
 static bool leaf_read_key(const struct chain *chain, struct leaf_facts *facts);
 static bool leaf_read_dates(const struct chain *chain, struct leaf_facts *facts);
@@ -258,7 +256,7 @@ static bool chain_check_link(const struct chain *chain, size_t index)
                index + 2, path);
         return false;
     }
-    if (is_signed_by(lower, upper))
+    if (certcheck_is_signed_by(lower, upper))
         return true;
     REPORT(chain, REPORT_FAULT,
            "certificate %zu in \"%s\" has the name of the issuer of the one before it, "
@@ -267,8 +265,8 @@ static bool chain_check_link(const struct chain *chain, size_t index)
     return false;
 }
 
-/* True also where the library cannot tell. */
-static bool is_signed_by(const struct DecodedCert *lower, const struct DecodedCert *upper)
+bool certcheck_is_signed_by(const struct DecodedCert *lower,
+                            const struct DecodedCert *upper)
 {
     WOLFSSL_CERT_MANAGER *manager = wolfSSL_CertManagerNew();
     if (!manager)
@@ -356,7 +354,7 @@ static bool spki_copy(const uint8_t *der, size_t size, struct leaf_facts *facts)
            wc_Sha256Hash(facts->spki, length, facts->spki_hash) == 0;
 }
 
-static bool read_date(const uint8_t *field, int field_size, time_t *when)
+bool certcheck_read_date(const uint8_t *field, int field_size, time_t *when)
 {
     const byte *date = NULL;
     byte format = 0;
@@ -387,8 +385,8 @@ static bool leaf_read_dates(const struct chain *chain, struct leaf_facts *facts)
 {
     const struct DecodedCert *leaf = &chain->parsed[0];
     const char *path = chain->section->chain;
-    if (!read_date(leaf->beforeDate, leaf->beforeDateLen, &facts->not_before) ||
-        !read_date(leaf->afterDate, leaf->afterDateLen, &facts->not_after)) {
+    if (!certcheck_read_date(leaf->beforeDate, leaf->beforeDateLen, &facts->not_before) ||
+        !certcheck_read_date(leaf->afterDate, leaf->afterDateLen, &facts->not_after)) {
         REPORT(chain, REPORT_FAULT, "cannot read the dates of the certificate in \"%s\"",
                path);
         return false;

@@ -52,6 +52,15 @@ void certcheck_report(struct report *report, enum report_level level,
                       const struct config_certificate *section, unsigned line,
                       const char *format, ...) PRINTF_LIKE(6, 7);
 
+/* Whether the key of `upper` verifies the signature of `lower`; true also where the
+ * library cannot tell.  Names and dates are another matter. */
+struct DecodedCert;
+bool certcheck_is_signed_by(const struct DecodedCert *lower,
+                            const struct DecodedCert *upper);
+
+/* One of the two date fields of a parsed certificate, still encoded. */
+bool certcheck_read_date(const uint8_t *field, int field_size, time_t *when) MUST_CHECK;
+
 /* "ECDSA P-256" and the like. */
 const char *key_type_name(enum key_type type);
 

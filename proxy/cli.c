@@ -9,6 +9,7 @@
 #include "proxy/check.h"
 #include "proxy/dev.h"
 #include "proxy/master.h"
+#include "proxy/prove.h"
 
 struct command {
     const char *name;
@@ -22,6 +23,7 @@ static int cli_run_proxy(int count, char **arguments);
 static int cli_check(int count, char **arguments);
 static int cli_dev(int count, char **arguments);
 static int cli_demo(int count, char **arguments);
+static int cli_prove(int count, char **arguments);
 static int cli_keys(int count, char **arguments);
 static int cli_version(int count, char **arguments);
 static int cli_help(int count, char **arguments);
@@ -50,6 +52,16 @@ static const struct command COMMANDS[] = {
     {"demo", "[--listen ADDRESS]", "HTTPS on localhost in front of a built-in demo app",
      "Like `pawl dev`, in front of an app that shows the request and the TLS facts.\n",
      cli_demo},
+    {"prove", "[HOST:PORT | --listener NAME]", "ask a TLS server what it agrees to",
+     "Makes connections to any TLS server, or to a listener of the configuration file\n"
+     "(the first, unless named), and shows what it agrees to and what it refuses, with\n"
+     "the evidence.  Ends with 1 if a line says FAIL.\n"
+     "  -c FILE          the configuration (default " CLI_DEFAULT_FILE ")\n"
+     "  --listener NAME  the listener to ask\n"
+     "  --sni NAME       ask for this name, and look for it in the certificate\n"
+     "  --ca FILE        verify the chain against these certificates\n"
+     "  --json           print one JSON object\n",
+     cli_prove},
     {"keys", "[--markdown|--ini]", "list every configuration key",
      "Prints section, key, type, default and meaning of every key; with --markdown as "
      "the\n"
@@ -150,6 +162,41 @@ static int cli_demo(int count, char **arguments)
     if (options.backend)
         return cli_usage("demo", "does not understand", options.backend);
     return dev_run(&options);
+}
+
+/* The value after an option, where it has one. */
+static bool cli_take_value(int count, char **arguments, int *i, const char *option,
+                           const char **value)
+{
+    if (strcmp(arguments[*i], option) != 0 || *i + 1 == count)
+        return false;
+    *value = arguments[++*i];
+    return true;
+}
+
+static int cli_prove(int count, char **arguments)
+{
+    struct prove_options options = {0};
+
+    for (int i = 0; i < count; i++) {
+        if (cli_take_value(count, arguments, &i, "--listener", &options.listener) ||
+            cli_take_value(count, arguments, &i, "-c", &options.file) ||
+            cli_take_value(count, arguments, &i, "--ca", &options.ca) ||
+            cli_take_value(count, arguments, &i, "--sni", &options.name))
+            continue;
+        if (strcmp(arguments[i], "--json") == 0)
+            options.json = true;
+        else if (arguments[i][0] == '-' || options.host)
+            return cli_usage("prove", "does not understand", arguments[i]);
+        else
+            options.host = arguments[i];
+    }
+    if (options.host && (options.listener || options.file))
+        return cli_usage("prove",
+                         "takes a listener or a server, not both:", options.host);
+    if (!options.file)
+        options.file = CLI_DEFAULT_FILE;
+    return prove_run(&options);
 }
 
 static int cli_keys(int count, char **arguments)

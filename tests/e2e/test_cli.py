@@ -8,7 +8,7 @@ from harness.certs import Certificate
 from harness.pawl import command
 from harness.ports import free_address
 
-COMMANDS = ["run", "check", "dev", "demo", "keys", "version", "help"]
+COMMANDS = ["run", "check", "dev", "demo", "prove", "keys", "version", "help"]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 # says that tests/unit/test_hello.c is linked with proxy/hello.c and proxy/error.c.
 hello          := proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
 hello_policy   := proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
+prove_hello    := proxy/prove_hello proxy/prove_answer proxy/prove_net proxy/prove_names proxy/prove_suites proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
 proxy_protocol := proxy/proxy_protocol
 error          := proxy/error
 log            := proxy/log
