@@ -14,6 +14,7 @@
 #include <wolfssl/ssl.h>
 
 #include "proxy/error.h"
+#include "proxy/pending.h"
 
 /*
  * Sizes: one receive fills at most CIPHER_IN; with what TLS may hold of a record from
@@ -39,17 +40,6 @@ struct scratch {
     uint8_t plain[SCRATCH_PLAIN];
     uint8_t cipher_out[SCRATCH_CIPHER_OUT];
 };
-
-/* Bytes kept from one event to the next; freed as soon as empty. */
-struct pending {
-    uint8_t *data; /* owned */
-    uint32_t start;
-    uint32_t end;
-    uint32_t capacity;
-    bool plaintext; /* to be wiped when freed */
-};
-
-enum { PENDING_MAX = 512 * 1024 };
 
 struct stream {
     int fd;                    /* owned; -1: none */

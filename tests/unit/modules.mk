@@ -25,12 +25,12 @@ devcert        := certs/devcert certs/devcert_make certs/certcheck certs/pem cer
 keyring        := certs/keyring certs/private_key certs/vault certs/certcheck certs/pem config/bundle config/bundle_build proxy/error proxy/log tests/unit/certs_lab tests/unit/memory
 ticket_keys    := certs/ticket_keys certs/tls_policy certs/vault certs/keyholder_client certs/keyholder_msg config/bundle config/bundle_build proxy/error proxy/log tests/unit/certs_lab tests/unit/tls_pair tests/unit/memory
 
-stream_lab     := proxy/stream certs/tls_policy config/bundle config/bundle_build proxy/error tests/unit/stream_pair tests/unit/tls_client tests/unit/net_pair tests/unit/certs_lab
+stream_lab     := proxy/stream proxy/pending certs/tls_policy config/bundle config/bundle_build proxy/error tests/unit/stream_pair tests/unit/tls_client tests/unit/net_pair tests/unit/certs_lab
 stream         := $(stream_lab)
 stream_output  := $(stream_lab)
 stream_mix     := $(stream_lab)
-relay          := proxy/relay proxy/stream tests/unit/net_pair
-backend        := proxy/backend proxy/stream proxy/proxy_protocol proxy/error tests/unit/net_pair
+relay          := proxy/relay proxy/stream proxy/pending tests/unit/net_pair
+backend        := proxy/backend proxy/stream proxy/pending proxy/proxy_protocol proxy/error tests/unit/net_pair
 control        := proxy/control proxy/error tests/unit/net_pair
 sockets        := proxy/sockets proxy/error config/value tests/unit/net_pair
 
@@ -43,5 +43,5 @@ layout         := proxy/layout proxy/file_list $(config_lab)
 expand         := $(config_lab)
 sandbox        := proxy/sandbox proxy/error
 snapshot       := proxy/snapshot $(worker_lab) $(config_lab)
-handshake      := proxy/handshake proxy/stream proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) config/bundle config/bundle_build proxy/error tests/unit/hello_builder tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
-session        := proxy/session proxy/handshake proxy/backend proxy/relay proxy/stream proxy/snapshot proxy/proxy_protocol proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) $(config_lab) tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
+handshake      := proxy/handshake proxy/stream proxy/pending proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) config/bundle config/bundle_build proxy/error tests/unit/hello_builder tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
+session        := proxy/session proxy/handshake proxy/backend proxy/relay proxy/stream proxy/pending proxy/snapshot proxy/proxy_protocol proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) $(config_lab) tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair

@@ -13,15 +13,14 @@
 
 #include "tests/unit/net_pair.h"
 
-enum { IDLE_MS = 600000, HALF_CLOSE_MS = 60000, WINDOW_MS = 3600000 };
-enum { BULK_BYTES = 400000, DEADLINE_S = 20 };
+enum { IDLE_MS = 600000, HALF_CLOSE_MS = 60000, WINDOW_MS = 3600000, DEADLINE_S = 20 };
+enum { BULK_BYTES = 400000 };
 
 static struct scratch scratch;
 static struct session session;
-static struct config config = {.limits.idle_timeout_ms = IDLE_MS,
-                               .limits.half_close_timeout_ms = HALF_CLOSE_MS,
-                               .tls.window_ms = WINDOW_MS,
-                               .tls.tls12_max_lifetime_ms = WINDOW_MS};
+static struct config config = {
+    .limits = {.idle_timeout_ms = IDLE_MS, .half_close_timeout_ms = HALF_CLOSE_MS},
+    .tls = {.window_ms = WINDOW_MS, .tls12_max_lifetime_ms = WINDOW_MS}};
 static struct snapshot snapshot = {.config = &config};
 static struct address backend_address = {.text = "127.0.0.1:3000"};
 static int client_fd; /* the far ends */
@@ -450,7 +449,7 @@ static void a_timeout_after_one_end_is_that_of_a_half_closed_session(void **stat
     assert_int_equal(session.reason, REASON_HALF_CLOSE_TIMEOUT);
 }
 
-static void bytes_and_ends_count_as_activity(void **state)
+static void bytes_and_ends_alone_count_as_activity(void **state)
 {
     (void)state;
     clock_ms = 5000;
@@ -461,14 +460,9 @@ static void bytes_and_ends_count_as_activity(void **state)
     (void)shutdown(backend_fd, SHUT_WR);
     assert_int_equal(relay_until(client_fd, 1), 0);
     assert_int_equal(session.active_ms, 6000);
-}
-
-static void an_event_without_bytes_is_no_activity(void **state)
-{
-    (void)state;
-    clock_ms = 5000;
+    clock_ms = 7000; /* an event without them does not */
     assert_int_equal(run(SESSION_CLIENT_READABLE | SESSION_BACKEND_READABLE), STEP_WAIT);
-    assert_int_equal(session.active_ms, 1000);
+    assert_int_equal(session.active_ms, 6000);
 }
 
 #define WITH_UNIX(test) cmocka_unit_test_setup_teardown(test, open_unix, close_relay)
@@ -501,8 +495,6 @@ int main(void)
         WITH_UNIX(a_client_that_takes_no_more_closes_the_session),
         WITH_UNIX(a_timeout_while_both_are_open_is_idleness),
         WITH_UNIX(a_timeout_after_one_end_is_that_of_a_half_closed_session),
-        WITH_UNIX(bytes_and_ends_count_as_activity),
-        WITH_UNIX(an_event_without_bytes_is_no_activity),
-    };
+        WITH_UNIX(bytes_and_ends_alone_count_as_activity)};
     return cmocka_run_group_tests(tests, make_bulk, NULL);
 }
