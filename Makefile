@@ -182,6 +182,5 @@ distclean: ## remove all of build/
 .PHONY: all help deps demo check check-san check-all unit e2e tests-build lint format docs \
         repro clean distclean
 .DELETE_ON_ERROR:
-.SECONDARY:
 -include $(OBJECTS:.o=.d) $(TESTS:$(BUILD)/tests/%=$(BUILD)/obj/tests/unit/%.d) \
          $(TOOLS:$(BUILD)/tests/%=$(BUILD)/obj/tests/%.d)
