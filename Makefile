@@ -182,5 +182,5 @@ distclean: ## remove all of build/
 .PHONY: all help deps demo check check-san check-all unit e2e tests-build lint format docs \
         repro clean distclean
 .DELETE_ON_ERROR:
-.SECONDARY:
+.PRECIOUS: $(BUILD)/obj/%.o
 -include $(wildcard $(BUILD)/obj/*/*.d $(BUILD)/obj/tests/*/*.d)

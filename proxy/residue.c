@@ -3,7 +3,7 @@
 #include <string.h>
 
 /* A handshake was seen to use 18 KiB below the event loop. */
-enum { STACK_BYTES = 64 * 1024 };
+enum { STACK_BYTES = 32 * 1024 };
 
 static void residue_wipe_stack(void);
 

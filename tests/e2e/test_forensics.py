@@ -235,6 +235,20 @@ def test_a_ticket_key_is_gone_at_its_end(watched, folder, find_key):
     assert not everywhere(proxy, secret)
 
 
+def test_a_worker_needs_nobody_to_wipe_a_ticket_key_at_its_end(watched, folder, find_key):
+    proxy = watched("2s", workers=1)
+    ticket, _ = ticket_of(proxy.listen[0], folder)
+    worker = proxy.role("worker 0")
+    assert find_key(worker, "ticket", ticket)
+    os.kill(proxy.pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: not find_key(worker, "ticket", ticket), "the ticket key's end")
+        assert find_key(proxy.pid, "ticket", ticket), "the master did not sleep"
+    finally:
+        os.kill(proxy.pid, signal.SIGCONT)
+    wait_until(lambda: not holders(proxy, find_key, ticket), "the master to wake up")
+
+
 def test_switching_tickets_off_wipes_their_keys(watched, folder, find_key):
     proxy = watched()
     ticket, _ = ticket_of(proxy.listen[0], folder)

@@ -152,6 +152,16 @@ def test_a_ticket_is_for_its_certificate_alone(pawl, serve, authority, app_cert)
     assert not resumer.connect("other.example")
 
 
+def test_a_ticket_is_for_its_certificate_alone_of_two_with_one_name(
+        pawl, serve, folder, app_cert, app_rsa_cert):
+    proxy = pawl(serve(echo), certificates=[app_cert, app_rsa_cert])
+    _, path = ticket_of(proxy.listen[0], folder)  # the ECDSA one, by Pawl's choice
+    for signature, resumed in (("RSA-PSS+SHA256", False), ("ECDSA+SHA256", True)):
+        shown = s_client(proxy.listen[0], "-tls1_3", "-sess_in", path, "-sigalgs", signature)
+        assert shown.has("^Reused, TLSv1.3") == resumed
+        assert shown.has("^New, TLSv1.3") != resumed
+
+
 # --- Renewing the keys of live connections.
 
 

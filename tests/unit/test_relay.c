@@ -50,8 +50,10 @@ uint64_t session_now(const struct session *asking)
     return clock_ms;
 }
 
-static void open_relay(void (*make)(int fds[2]))
+/* With a state over TCP, without one over unix sockets. */
+static int open_relay(void **state)
 {
+    void (*make)(int fds[2]) = *state ? net_pair_tcp : net_pair_unix;
     int client[2], backend[2];
     make(client);
     make(backend);
@@ -68,19 +70,6 @@ static void open_relay(void (*make)(int fds[2]))
     stream_take(&session.backend, backend[0]);
     client_fd = client[1];
     backend_fd = backend[1];
-}
-
-static int open_unix(void **state)
-{
-    (void)state;
-    open_relay(net_pair_unix);
-    return 0;
-}
-
-static int open_tcp(void **state)
-{
-    (void)state;
-    open_relay(net_pair_tcp);
     return 0;
 }
 
@@ -465,8 +454,9 @@ static void bytes_and_ends_alone_count_as_activity(void **state)
     assert_int_equal(session.active_ms, 6000);
 }
 
-#define WITH_UNIX(test) cmocka_unit_test_setup_teardown(test, open_unix, close_relay)
-#define WITH_TCP(test)  cmocka_unit_test_setup_teardown(test, open_tcp, close_relay)
+#define WITH_UNIX(test) cmocka_unit_test_setup_teardown(test, open_relay, close_relay)
+#define WITH_TCP(test)                                                                   \
+    cmocka_unit_test_prestate_setup_teardown(test, open_relay, close_relay, &config)
 
 int main(void)
 {
