@@ -76,6 +76,8 @@ static const struct command COMMANDS[] = {
      cli_help},
 };
 
+enum { CLI_NAME_MAX = 253 }; /* of a host, in DNS */
+
 enum { COMMAND_COUNT = sizeof(COMMANDS) / sizeof(COMMANDS[0]) };
 
 int cli_run(int count, char **arguments)
@@ -194,6 +196,8 @@ static int cli_prove(int count, char **arguments)
     if (options.host && (options.listener || options.file))
         return cli_usage("prove",
                          "takes a listener or a server, not both:", options.host);
+    if (options.name && strlen(options.name) > CLI_NAME_MAX)
+        return cli_usage("prove", "takes no name as long as", options.name);
     if (!options.file)
         options.file = CLI_DEFAULT_FILE;
     return prove_run(&options);

@@ -51,6 +51,17 @@ int prove_run(const struct prove_options *options)
     return code;
 }
 
+/* What was not tested must not pass for clean. */
+static void report_end(struct prove *prove)
+{
+    struct error error;
+
+    if (prove_target_has_patience(&prove->target, &error))
+        return;
+    prove_text_add(&prove->evidence, "%s", error.text);
+    PROVE_ADD(prove, PROVE_FAIL, "run", "the run was cut short: much was not tested");
+}
+
 static int ask(struct prove *prove, const struct prove_options *options)
 {
     prove->target.ca = options->ca;
@@ -61,6 +72,7 @@ static int ask(struct prove *prove, const struct prove_options *options)
         for (size_t i = 0; i < sizeof server_parts / sizeof server_parts[0]; i++)
             server_parts[i](prove);
     }
+    report_end(prove);
     if (options->json)
         prove_report_print_json(&prove->report, &prove->target, stdout);
     else

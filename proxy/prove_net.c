@@ -15,7 +15,6 @@ static bool split_text(const char *text, char host[PROVE_HOST_MAX], char port[8]
                        struct error *error);
 static bool reach_one(struct prove_target *target, const struct addrinfo *found,
                       struct error *error);
-static bool check_limits(const struct prove_target *target, struct error *error);
 static bool wait_for(const struct prove_link *link, short events);
 static bool connect_fd(struct prove_link *link, struct error *error);
 
@@ -93,7 +92,7 @@ bool prove_link_open(struct prove_link *link, struct prove_target *target,
     const int on = 1;
 
     *link = (struct prove_link){.fd = -1, .target = target};
-    if (!check_limits(target, error))
+    if (!prove_target_has_patience(target, error))
         return false;
     target->connections++;
     link->deadline_ms = prove_now_ms() + PROVE_TIMEOUT_MS;
@@ -108,7 +107,7 @@ bool prove_link_open(struct prove_link *link, struct prove_target *target,
     return false;
 }
 
-static bool check_limits(const struct prove_target *target, struct error *error)
+bool prove_target_has_patience(const struct prove_target *target, struct error *error)
 {
     if (target->silences >= PROVE_SILENCES_MAX)
         return error_set(error, "given up: %u connections brought no answer",

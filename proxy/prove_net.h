@@ -44,6 +44,10 @@ uint64_t prove_now_ms(void);
 bool prove_target_read(struct prove_target *target, const char *text,
                        struct error *error) MUST_CHECK;
 
+/* Whether another connection may be made; else says which limit of the run is reached. */
+bool prove_target_has_patience(const struct prove_target *target,
+                               struct error *error) MUST_CHECK;
+
 /* False also when the limits of the run are reached. */
 bool prove_link_open(struct prove_link *link, struct prove_target *target,
                      struct error *error) MUST_CHECK;
