@@ -179,5 +179,5 @@ distclean: ## remove all of build/
         repro clean distclean
 .DELETE_ON_ERROR:
 .SECONDARY:
--include $(OBJECTS:.o=.d) $(TESTS:$(BUILD)/tests/%=$(BUILD)/obj/tests/unit/%.d) \
+-include $(OBJECTS:.o=.d) $(wildcard $(BUILD)/obj/tests/unit/*.d) \
          $(TOOLS:$(BUILD)/tests/%=$(BUILD)/obj/tests/%.d)

@@ -40,10 +40,14 @@ static void report_twins(const struct certstore *store, const struct config *con
                          struct report *report);
 static int compare_entries(const void *a, const void *b);
 static const struct certificate *find_name(const struct certstore *store,
+                                           const struct text_list *among,
                                            const char *name, uint32_t key_types,
                                            bool *known);
 static const struct certificate *find_default(const struct certstore *store,
                                               uint32_t key_types);
+static const struct certificate *find_first(const struct certstore *store,
+                                            const struct text_list *among,
+                                            uint32_t key_types);
 static void certificate_close(struct certificate *certificate);
 
 struct certstore *certstore_new(const struct config *config, const struct bundle *bundle,
@@ -76,19 +80,28 @@ struct certstore *certstore_new(const struct config *config, const struct bundle
 const struct certificate *certstore_find(const struct certstore *store, const char *sni,
                                          uint32_t key_types)
 {
+    static const struct text_list all;
+    return certstore_find_among(store, &all, sni, key_types);
+}
+
+const struct certificate *certstore_find_among(const struct certstore *store,
+                                               const struct text_list *names,
+                                               const char *sni, uint32_t key_types)
+{
     bool known = false;
-    const struct certificate *found = find_name(store, sni, key_types, &known);
+    const struct certificate *found = find_name(store, names, sni, key_types, &known);
     const char *parent = strchr(sni, '.');
     if (!found && parent && parent != sni && strlen(parent) < NAME_MAX_BYTES) {
         char wildcard[NAME_MAX_BYTES + 1];
         wildcard[0] = '*';
         memcpy(wildcard + 1, parent, strlen(parent) + 1);
-        found = find_name(store, wildcard, key_types, &known);
+        found = find_name(store, names, wildcard, key_types, &known);
     }
     /* A name that is served, but not with a key the client knows, has no substitute. */
     if (found || known)
         return found;
-    return find_default(store, key_types);
+    return names->count > 0 ? find_first(store, names, key_types)
+                            : find_default(store, key_types);
 }
 
 const struct certificate *certstore_at(const struct certstore *store, size_t index)
@@ -306,6 +319,7 @@ static size_t lower_bound(const struct certstore *store, const char *name)
 
 /* Sets `*known` if there is any certificate for the name. */
 static const struct certificate *find_name(const struct certstore *store,
+                                           const struct text_list *among,
                                            const char *name, uint32_t key_types,
                                            bool *known)
 {
@@ -313,6 +327,8 @@ static const struct certificate *find_name(const struct certstore *store,
         const struct entry *entry = &store->entries[i];
         if (strcmp(entry->name, name) != 0)
             break;
+        if (among->count > 0 && !text_list_has(among, entry->certificate->name))
+            continue;
         *known = true;
         if (fits(entry->certificate, key_types))
             return entry->certificate;
@@ -330,12 +346,28 @@ static const struct certificate *find_default(const struct certstore *store,
     const struct certificate *certificate = &store->certificates[store->default_index];
     if (fits(certificate, key_types))
         return certificate;
+    static const struct text_list all;
     bool known = false;
     for (size_t i = 0; i < certificate->name_count; i++) {
         const struct certificate *other =
-            find_name(store, certificate->names[i], key_types, &known);
+            find_name(store, &all, certificate->names[i], key_types, &known);
         if (other)
             return other;
+    }
+    return NULL;
+}
+
+static const struct certificate *find_first(const struct certstore *store,
+                                            const struct text_list *among,
+                                            uint32_t key_types)
+{
+    for (size_t i = 0; i < among->count; i++) {
+        for (size_t j = 0; j < store->count; j++) {
+            const struct certificate *certificate = &store->certificates[j];
+            if (fits(certificate, key_types) &&
+                strcmp(certificate->name, among->items[i]) == 0)
+                return certificate;
+        }
     }
     return NULL;
 }

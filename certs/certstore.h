@@ -46,6 +46,12 @@ struct certstore *certstore_new(const struct config *config, const struct bundle
 const struct certificate *certstore_find(const struct certstore *store, const char *sni,
                                          uint32_t key_types);
 
+/* The same among the certificates of the sections in `names`, of which the first is the
+ * default; with no names among all. */
+const struct certificate *certstore_find_among(const struct certstore *store,
+                                               const struct text_list *names,
+                                               const char *sni, uint32_t key_types);
+
 /* The i-th certificate in the order of the configuration, NULL past the last. */
 const struct certificate *certstore_at(const struct certstore *store, size_t index);
 

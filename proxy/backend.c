@@ -73,8 +73,7 @@ enum session_step backend_run(struct session *session, unsigned events)
             return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory");
         connect->started_ms = session_now(session);
         connect->backoff_ms = BACKOFF_FIRST_MS;
-        connect->first =
-            (uint8_t)snapshot_rotate(session->snapshot, session->listener->backend);
+        connect->first = (uint8_t)snapshot_rotate(session->snapshot, session->target);
         return backend_try_next(session);
     }
     if (events & SESSION_BACKEND_WRITABLE)
@@ -96,7 +95,7 @@ enum session_step backend_run(struct session *session, unsigned events)
 /* Tries the addresses that are left of this round. */
 static enum session_step backend_try_next(struct session *session)
 {
-    const struct config_backend *backend = session->listener->backend;
+    const struct config_backend *backend = session->target;
     struct session_connect *connect = &session->connect;
 
     while (connect->tried < backend->addresses.count) {
@@ -143,7 +142,7 @@ static void backend_note_failure(struct session *session, const struct error *er
 static enum session_step backend_pause(struct session *session)
 {
     struct session_connect *connect = &session->connect;
-    uint64_t end = connect->started_ms + session->listener->backend->wait_ms;
+    uint64_t end = connect->started_ms + session->target->wait_ms;
 
     if (session_now(session) >= end)
         return backend_give_up(session);
@@ -201,7 +200,7 @@ static enum session_step backend_hear_client(struct session *session)
 /* Tells the backend who the client is, before the client's first byte. */
 static bool backend_introduce(struct session *session)
 {
-    enum send_proxy kind = session->listener->backend->send_proxy;
+    enum send_proxy kind = session->target->send_proxy;
     struct sockaddr_storage client = {0}, server = {0};
     socklen_t client_length = sizeof(client), server_length = sizeof(server);
     WOLFSSL *ssl = session->client.ssl;
@@ -215,6 +214,7 @@ static bool backend_introduce(struct session *session)
         .client = (struct sockaddr *)&client,
         .server = (struct sockaddr *)&server,
         .sni = session->sni,
+        .alpn = session->alpn,
         .tls_version = wolfSSL_get_version(ssl),
         .tls_cipher = wolfSSL_get_cipher(ssl),
         .tls_group = wolfSSL_get_curve_name(ssl),

@@ -1,11 +1,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/cursor.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 
 static enum session_step handshake_begin(struct session *session,
                                          const struct hello *hello);
+static enum session_step handshake_choose(struct session *session,
+                                          const struct hello *hello);
+static enum session_step handshake_refuse_protocols(struct session *session,
+                                                    const struct hello *hello);
+static bool handshake_start_tls(struct session *session);
 static enum session_step handshake_finish(struct session *session);
 static enum session_step handshake_refuse(struct session *session, uint8_t alert,
                                           enum session_reason reason, const char *detail);
@@ -16,6 +22,8 @@ static const char *handshake_alert_words(int alert);
 enum {
     ALERT_HANDSHAKE_FAILURE = 40,
     ALERT_PROTOCOL_VERSION = 70,
+    ALERT_UNRECOGNIZED_NAME = 112,
+    ALERT_NO_APPLICATION_PROTOCOL = 120,
     ALERT_LEVEL_FATAL = 2,
     TLS1_3_WIRE_VERSION = 0x0304
 };
@@ -114,19 +122,83 @@ static enum session_step handshake_begin(struct session *session,
         return handshake_refuse(session, ALERT_PROTOCOL_VERSION, REASON_HELLO_REFUSED,
                                 "client offers at best TLS 1.2, min_version is 1.3");
     }
-    session->certificate =
-        certstore_find(session->snapshot->certs, hello->sni, hello->key_types);
+    enum session_step chosen = handshake_choose(session, hello);
+    if (chosen != STEP_NEXT)
+        return chosen;
+    if (!handshake_start_tls(session))
+        return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory for TLS");
+    return STEP_NEXT;
+}
+
+/* What this client gets: route, protocol, certificate. */
+static enum session_step handshake_choose(struct session *session,
+                                          const struct hello *hello)
+{
+    const struct snapshot *snapshot = session->snapshot;
+    struct route route = {0};
+    enum route_result result =
+        route_find(snapshot->routes, session->listener, hello, &route);
+
+    session->route = route.section;
+    session->target = route.backend;
+    session->alpn = route.protocol;
+    switch (result) {
+    case ROUTE_NO_NAME:
+        return handshake_refuse(session, ALERT_UNRECOGNIZED_NAME, REASON_NO_ROUTE,
+                                hello->sni[0] ? "no route of this listener has that name"
+                                              : "the client asks for no name, and this "
+                                                "listener serves only routes");
+    case ROUTE_NO_PROTOCOL:
+        return handshake_refuse_protocols(session, hello);
+    case ROUTE_FOUND:
+        break;
+    }
+    session->certificate = certstore_find_among(snapshot->certs, route.certificates,
+                                                hello->sni, hello->key_types);
     if (!session->certificate)
         return handshake_refuse(session, ALERT_HANDSHAKE_FAILURE, REASON_NO_CERTIFICATE,
                                 "no certificate for this name has a key type whose "
                                 "signatures the client accepts");
-    if (!stream_start_tls(&session->client, session->certificate->context))
-        return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory for TLS");
-    session->sign_job = sign_job_new(session->worker->keyholder, session->client.ssl,
-                                     session->certificate, handshake_on_signed, session);
-    if (!session->sign_job)
-        return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory for TLS");
     return STEP_NEXT;
+}
+
+static enum session_step handshake_refuse_protocols(struct session *session,
+                                                    const struct hello *hello)
+{
+    struct cursor offer = cursor_over(hello->alpn, hello->alpn_len);
+    char words[HELLO_ALPN_MAX + 64] = "the client offers only other protocols:";
+    size_t length = strlen(words);
+
+    /* A name takes no more room here than it has in the list. */
+    while (offer.left > 0) {
+        const struct cursor name = cursor_vector8(&offer);
+        words[length++] = ' ';
+        for (size_t i = 0; i < name.left; i++)
+            words[length++] = name.at[i] != 0 ? (char)name.at[i] : '?';
+    }
+    words[length] = '\0';
+    return handshake_refuse(session, ALERT_NO_APPLICATION_PROTOCOL, REASON_NO_PROTOCOL,
+                            words);
+}
+
+static bool handshake_start_tls(struct session *session)
+{
+    struct stream *client = &session->client;
+
+    if (!stream_start_tls(client, session->certificate->context))
+        return false;
+    if (session->alpn) {
+        char protocol[HELLO_ALPN_MAX];
+        size_t length = strnlen(session->alpn, sizeof(protocol) - 1);
+        memcpy(protocol, session->alpn, length);
+        protocol[length] = '\0';
+        if (wolfSSL_UseALPN(client->ssl, protocol, (unsigned)length,
+                            WOLFSSL_ALPN_FAILED_ON_MISMATCH) != WOLFSSL_SUCCESS)
+            return false;
+    }
+    session->sign_job = sign_job_new(session->worker->keyholder, client->ssl,
+                                     session->certificate, handshake_on_signed, session);
+    return session->sign_job != NULL;
 }
 
 static enum session_step handshake_refuse(struct session *session, uint8_t alert,

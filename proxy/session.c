@@ -47,6 +47,8 @@ static const struct session_ending {
     [REASON_IDLE_TIMEOUT] = {"idle_timeout", true, false, LOG_LEVEL_INFO},
     [REASON_HALF_CLOSE_TIMEOUT] = {"half_close_timeout", true, false, LOG_LEVEL_INFO},
     [REASON_HELLO_REFUSED] = {"hello_refused", false, false, LOG_LEVEL_INFO},
+    [REASON_NO_ROUTE] = {"no_route", false, false, LOG_LEVEL_INFO},
+    [REASON_NO_PROTOCOL] = {"no_protocol", false, false, LOG_LEVEL_INFO},
     [REASON_NO_CERTIFICATE] = {"no_certificate", false, false, LOG_LEVEL_INFO},
     [REASON_SIGNING_FAILED] = {"signing_failed", false, false, LOG_LEVEL_ERROR},
     [REASON_TLS_ALERT] = {"tls_alert", false, true, LOG_LEVEL_INFO},
@@ -372,6 +374,8 @@ static void session_log(const struct session *session)
     log_begin(&line, level, established ? "session closed" : "handshake failed");
     log_text(&line, "client", session_peer_text(session, peer));
     log_text(&line, "listener", session->listener->section.name);
+    if (session->route)
+        log_text(&line, "route", session->route->section.name);
     log_text(&line, "sni", session->sni);
     if (established)
         session_log_tls(session, &line);
@@ -392,6 +396,7 @@ static void session_log_tls(const struct session *session, struct log_line *line
     log_text(line, "version", wolfSSL_get_version(ssl));
     log_text(line, "cipher", wolfSSL_get_cipher(ssl));
     log_text(line, "group", wolfSSL_get_curve_name(ssl));
+    log_text(line, "alpn", session->alpn);
     log_text(line, "certificate", session->certificate->name);
     if (wolfSSL_session_reused(ssl))
         log_text(line, "resumed", "yes");

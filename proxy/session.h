@@ -61,6 +61,8 @@ enum session_reason {
     REASON_IDLE_TIMEOUT,
     REASON_HALF_CLOSE_TIMEOUT,
     REASON_HELLO_REFUSED, /* named by hello_refusal_name */
+    REASON_NO_ROUTE,      /* nobody serves that name on this listener */
+    REASON_NO_PROTOCOL,   /* ALPN without overlap */
     REASON_NO_CERTIFICATE,
     REASON_SIGNING_FAILED,
     REASON_TLS_ALERT,
@@ -93,8 +95,12 @@ struct session {
     struct worker *worker;                  /* borrowed */
     struct snapshot *snapshot;              /* counted */
     const struct config_listener *listener; /* borrowed from the snapshot */
+    const struct config_route
+        *route; /* borrowed from the snapshot; NULL: the listener itself, or none yet */
+    const struct config_backend *target; /* borrowed; by route; NULL: none yet */
     const struct certificate
         *certificate; /* borrowed from the snapshot; NULL: none yet */
+    const char *alpn; /* borrowed; the protocol in use, NULL: none was negotiated */
     const struct address
         *backend_address;      /* borrowed from the snapshot; NULL: none yet */
     struct sign_job *sign_job; /* owned; during HANDSHAKE */

@@ -51,12 +51,12 @@ struct pending {
 enum { PENDING_MAX = 512 * 1024 };
 
 struct stream {
-    int fd;                  /* owned; -1: none */
-    WOLFSSL *ssl;            /* owned; NULL: plain */
-    struct scratch *scratch; /* borrowed */
-    struct pending in;       /* ciphertext received, not consumed */
-    struct pending out;      /* for the peer, not taken yet */
-    int error;               /* errno or wolfSSL error of the last IO_ERROR */
+    int fd;                    /* owned; -1: none */
+    WOLFSSL *ssl;              /* owned; NULL: plain */
+    struct scratch *scratch;   /* borrowed */
+    struct pending in;         /* ciphertext received, not consumed */
+    struct pending out;        /* for the peer, not taken yet */
+    int error;                 /* errno or wolfSSL error of the last IO_ERROR */
     uint32_t burst_bytes;      /* written since the connection was last quiet */
     uint32_t control_records;  /* since control_since_ms or the last application data */
     uint64_t control_since_ms; /* by stream_tick */
@@ -67,7 +67,7 @@ struct stream {
     bool write_ended;          /* close_notify or end of file is queued behind `out` */
     bool write_shut;           /* and FIN is out */
     bool write_failed;         /* the peer takes nothing more */
-    bool broken; /* reset, timed out: its end is not the end of what was said */
+    bool broken;  /* reset, timed out: its end is not the end of what was said */
     bool flooded; /* it sent more control records than anybody needs */
 };
 

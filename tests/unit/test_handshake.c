@@ -23,6 +23,8 @@
 static struct scratch scratch;
 static struct worker worker;
 static struct snapshot snapshot;
+static struct config_backend backend;
+static struct config_listener listener = {.backend = &backend};
 static struct session session;
 static struct tls_client client;
 static enum session_step last_step;
@@ -83,9 +85,14 @@ static void begin_session(void (*make)(int fds[2]), WOLFSSL_CTX *context)
     int fds[2];
     make(fds);
     worker = (struct worker){.base = sign_lab.base, .keyholder = sign_lab.signer};
-    snapshot = (struct snapshot){.certs = sign_lab.store, .config = &sign_lab.lab.config};
-    session = (struct session){
-        .worker = &worker, .snapshot = &snapshot, .reason = REASON_INTERNAL};
+    snapshot = (struct snapshot){.certs = sign_lab.store,
+                                 .config = &sign_lab.lab.config,
+                                 .routes = route_table_new(&sign_lab.lab.config)};
+    assert_non_null(snapshot.routes);
+    session = (struct session){.worker = &worker,
+                               .snapshot = &snapshot,
+                               .listener = &listener,
+                               .reason = REASON_INTERNAL};
     stream_init(&session.client, &scratch);
     stream_init(&session.backend, &scratch);
     stream_take(&session.client, fds[0]);
@@ -129,6 +136,7 @@ static int end(void **state)
     sign_job_free(session.sign_job);
     stream_close(&session.client, false);
     tls_client_close(&client);
+    route_table_free(snapshot.routes);
     free(session.sni);
     free(session.detail);
     return sign_lab_stop(state);

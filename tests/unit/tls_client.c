@@ -36,7 +36,8 @@ void tls_contexts_open(void)
     lab_close(&lab);
 
     server_context = wolfSSL_CTX_new(wolfTLS_server_method());
-    must(server_context && tls_policy_apply(server_context, &tls_policy_widest, &error), error.text);
+    must(server_context && tls_policy_apply(server_context, &tls_policy_widest, &error),
+         error.text);
     must(wolfSSL_CTX_use_certificate_chain_buffer(server_context, (const uint8_t *)chain,
                                                   (long)chain_size) == WOLFSSL_SUCCESS,
          "chain");
