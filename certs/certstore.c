@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <wolfssl/wolfcrypt/sha256.h>
+
 #include "certs/certcheck.h"
+#include "certs/client_policy.h"
 #include "certs/keyholder_client.h"
 
 enum { NAME_MAX_BYTES = 256 };
@@ -23,13 +26,22 @@ struct certstore {
     size_t entry_count;
     size_t default_index;
     struct ticket_keys *tickets; /* borrowed; NULL: none are issued */
+    bool policies_bad;           /* that is reported; no context can be built with them */
 };
 
 static bool add_certificate(struct certstore *store, const struct config *config,
                             const struct config_certificate *section,
                             const struct bundle *bundle, struct report *report);
-static bool build_context(struct certificate *certificate, const struct config_tls *tls,
-                          const struct leaf_facts *facts, struct error *error);
+static WOLFSSL_CTX *build_context(const struct config_tls *tls,
+                                  const struct leaf_facts *facts, struct error *error);
+static bool build_guarded(struct certificate *certificate, const struct config *config,
+                          const struct bundle *bundle, const struct leaf_facts *facts,
+                          struct error *error);
+static bool guard(struct guarded *guarded, const struct config *config,
+                  const struct config_clients *policy, const struct bundle *bundle,
+                  struct error *error);
+static bool is_reachable(const struct config *config, const struct config_clients *policy,
+                         const char *certificate);
 static bool attach_tickets(struct certstore *store, const struct config_tls *tls,
                            struct certificate *certificate,
                            const struct leaf_facts *facts, struct error *error);
@@ -63,6 +75,7 @@ struct certstore *certstore_new(const struct config *config, const struct bundle
         return NULL;
     }
     store->tickets = config->tls.tickets ? tickets : NULL;
+    store->policies_bad = !client_policy_check(config, bundle, report);
     for (size_t i = 0; i < config->certificate_count; i++) {
         if (!add_certificate(store, config, &config->certificates[i], bundle, report)) {
             certstore_free(store);
@@ -104,6 +117,12 @@ const struct certificate *certstore_find_among(const struct certstore *store,
                             : find_default(store, key_types);
 }
 
+WOLFSSL_CTX *certstore_guarded(const struct certificate *certificate, size_t policy)
+{
+    return policy < certificate->guarded_count ? certificate->guarded[policy].context
+                                               : NULL;
+}
+
 const struct certificate *certstore_at(const struct certstore *store, size_t index)
 {
     return index < store->count ? &store->certificates[index] : NULL;
@@ -139,14 +158,21 @@ static bool add_certificate(struct certstore *store, const struct config *config
     struct error error = {.text = ""};
     struct certificate *certificate = &store->certificates[store->count];
     bool ok = certcheck_chain(config, section, pem, &facts, report);
-    if (ok && (!build_context(certificate, &config->tls, &facts, &error) ||
-               !attach_tickets(store, &config->tls, certificate, &facts, &error))) {
-        certcheck_report(report, REPORT_ERROR, config, section, section->chain_line,
-                         "cannot use \"%s\": %s", section->chain, error.text);
-        ok = false;
-    }
     if (ok) {
         certificate->name = section->section.name;
+        certificate->context = build_context(&config->tls, &facts, &error);
+        ok = certificate->context &&
+             attach_tickets(store, &config->tls, certificate, &facts, &error) &&
+             (store->policies_bad ||
+              build_guarded(certificate, config, bundle, &facts, &error));
+        if (!ok)
+            certificate_close(certificate);
+    }
+    if (!ok && error.text[0]) {
+        certcheck_report(report, REPORT_ERROR, config, section, section->chain_line,
+                         "cannot use \"%s\": %s", section->chain, error.text);
+    }
+    if (ok) {
         certificate->key_type = facts.key_type;
         memcpy(certificate->spki_hash, facts.spki_hash, SPKI_HASH_BYTES);
         certificate->not_after = facts.not_after;
@@ -162,12 +188,14 @@ static bool add_certificate(struct certstore *store, const struct config *config
 
 /* The context gets the public key where the library wants a private one: it reads from it
  * only what kind of signature to ask the callbacks for. */
-static bool build_context(struct certificate *certificate, const struct config_tls *tls,
-                          const struct leaf_facts *facts, struct error *error)
+static WOLFSSL_CTX *build_context(const struct config_tls *tls,
+                                  const struct leaf_facts *facts, struct error *error)
 {
     WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfSSLv23_server_method());
-    if (!context)
-        return error_set(error, "no memory for a TLS context");
+    if (!context) {
+        (void)error_set(error, "no memory for a TLS context");
+        return NULL;
+    }
     keyholder_client_attach(context);
     bool ok = tls_policy_apply(context, tls, error);
     if (ok && wolfSSL_CTX_use_certificate_chain_buffer_format(
@@ -182,10 +210,64 @@ static bool build_context(struct certificate *certificate, const struct config_t
     if (ok && wolfSSL_CTX_new_rng(context) != WOLFSSL_SUCCESS)
         ok = error_set(error, "cannot start the random number generator");
     if (ok)
-        certificate->context = context;
-    else
-        wolfSSL_CTX_free(context);
-    return ok;
+        return context;
+    wolfSSL_CTX_free(context);
+    return NULL;
+}
+
+/* One context more for each policy under which clients can get this certificate. */
+static bool build_guarded(struct certificate *certificate, const struct config *config,
+                          const struct bundle *bundle, const struct leaf_facts *facts,
+                          struct error *error)
+{
+    certificate->guarded =
+        calloc(config->clients_count + 1, sizeof *certificate->guarded);
+    if (!certificate->guarded)
+        return error_set(error, "no memory for client policies");
+    certificate->guarded_count = config->clients_count;
+    for (size_t i = 0; i < config->clients_count; i++) {
+        struct guarded *guarded = &certificate->guarded[i];
+        memcpy(guarded->tickets.binding, facts->spki_hash, TICKET_BINDING_BYTES);
+        if (!is_reachable(config, &config->clients[i], certificate->name))
+            continue;
+        guarded->context = build_context(&config->tls, facts, error);
+        if (!guarded->context ||
+            !guard(guarded, config, &config->clients[i], bundle, error))
+            return false;
+    }
+    return true;
+}
+
+/* No ticket is issued or taken here; and were one, it would be bound to the policy. */
+static bool guard(struct guarded *guarded, const struct config *config,
+                  const struct config_clients *policy, const struct bundle *bundle,
+                  struct error *error)
+{
+    uint8_t both[TICKET_BINDING_BYTES + CLIENT_POLICY_HASH_BYTES];
+    memcpy(both, guarded->tickets.binding, TICKET_BINDING_BYTES);
+    if (!client_policy_hash(policy, bundle, both + TICKET_BINDING_BYTES) ||
+        wc_Sha256Hash(both, sizeof both, guarded->tickets.binding) != 0)
+        return error_set(error, "cannot take the hash of a client policy");
+    return client_policy_attach(guarded->context, policy, bundle, error) &&
+           ticket_keys_attach(guarded->context, &guarded->tickets, config->tls.window_ms,
+                              error);
+}
+
+static bool is_reachable(const struct config *config, const struct config_clients *policy,
+                         const char *certificate)
+{
+    for (size_t i = 0; i < config->listener_count; i++) {
+        if (config->listeners[i].clients == policy)
+            return true;
+    }
+    for (size_t i = 0; i < config->route_count; i++) {
+        const struct config_route *route = &config->routes[i];
+        if (route->clients == policy &&
+            (route->certificates.count == 0 ||
+             text_list_has(&route->certificates, certificate)))
+            return true;
+    }
+    return false;
 }
 
 /* A ticket resumes only with the key pair it was issued under. */
@@ -375,7 +457,11 @@ static const struct certificate *find_first(const struct certstore *store,
 static void certificate_close(struct certificate *certificate)
 {
     wolfSSL_CTX_free(certificate->context);
+    for (size_t i = 0; i < certificate->guarded_count; i++)
+        wolfSSL_CTX_free(certificate->guarded[i].context);
+    free(certificate->guarded);
     for (size_t i = 0; i < certificate->name_count; i++)
         free(certificate->names[i]);
     free(certificate->names);
+    *certificate = (struct certificate){0};
 }

@@ -17,10 +17,18 @@
 
 enum { SPKI_HASH_BYTES = 32 };
 
+/* A certificate under a policy for client certificates. */
+struct guarded {
+    WOLFSSL_CTX *context;          /* owned; NULL: no client comes to this pair */
+    struct ticket_context tickets; /* has no keys: no ticket is good here */
+};
+
 struct certificate {
     const char *name;              /* of its section; borrowed from the config */
     WOLFSSL_CTX *context;          /* owned */
     struct ticket_context tickets; /* what the context's tickets are bound to */
+    struct guarded *guarded;       /* owned; one for each policy of the config */
+    size_t guarded_count;
     enum key_type key_type;
     uint8_t spki_hash[SPKI_HASH_BYTES]; /* SHA-256 of its SubjectPublicKeyInfo */
     time_t not_after;
@@ -51,6 +59,10 @@ const struct certificate *certstore_find(const struct certstore *store, const ch
 const struct certificate *certstore_find_among(const struct certstore *store,
                                                const struct text_list *names,
                                                const char *sni, uint32_t key_types);
+
+/* The context for clients under the policy with this index in the configuration.  NULL:
+ * there is none, and none can stand in for it. */
+WOLFSSL_CTX *certstore_guarded(const struct certificate *certificate, size_t policy);
 
 /* The i-th certificate in the order of the configuration, NULL past the last. */
 const struct certificate *certstore_at(const struct certstore *store, size_t index);

@@ -24,6 +24,11 @@ static void generation_capture_files(struct generation *generation,
                                      size_t length, struct report *report);
 static void capture_certificate(struct capture *capture,
                                 const struct config_certificate *certificate);
+static void capture_clients(struct capture *capture,
+                            const struct config_clients *clients);
+static void capture_policy_file(struct capture *capture,
+                                const struct config_clients *clients, const char *path,
+                                size_t most_bytes);
 static bool capture_file(struct capture *capture, struct bundle_builder *builder,
                          const struct config_certificate *certificate, const char *path);
 static void capture_warn_of_readable_key(struct capture *capture,
@@ -133,6 +138,8 @@ static void generation_capture_files(struct generation *generation,
         goto fail;
     for (size_t i = 0; i < config->certificate_count; i++)
         capture_certificate(&capture, &config->certificates[i]);
+    for (size_t i = 0; i < config->clients_count; i++)
+        capture_clients(&capture, &config->clients[i]);
     generation->bundle_fd = bundle_seal(capture.chains, &error);
     generation->keys_fd =
         generation->bundle_fd < 0 ? -1 : bundle_seal(capture.keys, &error);
@@ -156,6 +163,29 @@ static void capture_certificate(struct capture *capture,
     if (certificate->key &&
         capture_file(capture, capture->keys, certificate, certificate->key))
         capture_warn_of_readable_key(capture, certificate);
+}
+
+static void capture_clients(struct capture *capture, const struct config_clients *clients)
+{
+    if (clients->ca)
+        capture_policy_file(capture, clients, clients->ca, CONFIG_CA_MAX);
+    if (clients->crl)
+        capture_policy_file(capture, clients, clients->crl, CONFIG_CRL_MAX);
+}
+
+static void capture_policy_file(struct capture *capture,
+                                const struct config_clients *clients, const char *path,
+                                size_t most_bytes)
+{
+    struct error error;
+
+    if (bundle_add_file(capture->chains, path, most_bytes, &error))
+        return;
+    report_add(capture->report, REPORT_ERROR, capture->config->file,
+               path == clients->ca ? clients->ca_line : clients->crl_line,
+               "clients \"%s\": %s", clients->section.name, error.text);
+    /* Two policies may share a file: then the blob is there. */
+    (void)!bundle_add(capture->chains, path, "", 0, &error);
 }
 
 /* An empty blob tells the roles that the file's absence has been reported. */

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certs/client_policy.h"
 #include "proxy/cursor.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
@@ -8,10 +9,13 @@
 static enum session_step handshake_begin(struct session *session,
                                          const struct hello *hello);
 static enum session_step handshake_choose(struct session *session,
-                                          const struct hello *hello);
+                                          const struct hello *hello, struct route *route);
 static enum session_step handshake_refuse_protocols(struct session *session,
                                                     const struct hello *hello);
-static bool handshake_start_tls(struct session *session);
+static bool handshake_start_tls(struct session *session,
+                                const struct config_clients *clients);
+static bool handshake_answer_alpn(struct session *session);
+static enum session_step handshake_refuse_client(struct session *session);
 static enum session_step handshake_finish(struct session *session);
 static enum session_step handshake_refuse(struct session *session, uint8_t alert,
                                           enum session_reason reason, const char *detail);
@@ -99,9 +103,11 @@ static enum session_step handshake_finish(struct session *session)
     sign_job_free(session->sign_job);
     session->sign_job = NULL;
     session->rekeyed_ms = session_now(session);
-    if (tls_policy_holds(session->client.ssl, &session->snapshot->config->tls, &error))
-        return STEP_NEXT;
-    return session_end(session, STEP_END, REASON_TLS_ERROR, "%s", error.text);
+    if (!tls_policy_holds(session->client.ssl, &session->snapshot->config->tls, &error))
+        return session_end(session, STEP_END, REASON_TLS_ERROR, "%s", error.text);
+    if (session->identity && !client_may_stay(session->identity, session->client.ssl))
+        return handshake_refuse_client(session);
+    return STEP_NEXT;
 }
 
 static void handshake_on_signed(void *argument)
@@ -122,26 +128,26 @@ static enum session_step handshake_begin(struct session *session,
         return handshake_refuse(session, ALERT_PROTOCOL_VERSION, REASON_HELLO_REFUSED,
                                 "client offers at best TLS 1.2, min_version is 1.3");
     }
-    enum session_step chosen = handshake_choose(session, hello);
+    struct route route = {0};
+    enum session_step chosen = handshake_choose(session, hello, &route);
     if (chosen != STEP_NEXT)
         return chosen;
-    if (!handshake_start_tls(session))
+    if (!handshake_start_tls(session, route.clients))
         return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory for TLS");
     return STEP_NEXT;
 }
 
 /* What this client gets: route, protocol, certificate. */
 static enum session_step handshake_choose(struct session *session,
-                                          const struct hello *hello)
+                                          const struct hello *hello, struct route *route)
 {
     const struct snapshot *snapshot = session->snapshot;
-    struct route route = {0};
     enum route_result result =
-        route_find(snapshot->routes, session->listener, hello, &route);
+        route_find(snapshot->routes, session->listener, hello, route);
 
-    session->route = route.section;
-    session->target = route.backend;
-    session->alpn = route.protocol;
+    session->route = route->section;
+    session->target = route->backend;
+    session->alpn = route->protocol;
     switch (result) {
     case ROUTE_NO_NAME:
         return handshake_refuse(session, ALERT_UNRECOGNIZED_NAME, REASON_NO_ROUTE,
@@ -153,7 +159,7 @@ static enum session_step handshake_choose(struct session *session,
     case ROUTE_FOUND:
         break;
     }
-    session->certificate = certstore_find_among(snapshot->certs, route.certificates,
+    session->certificate = certstore_find_among(snapshot->certs, route->certificates,
                                                 hello->sni, hello->key_types);
     if (!session->certificate)
         return handshake_refuse(session, ALERT_HANDSHAKE_FAILURE, REASON_NO_CERTIFICATE,
@@ -181,24 +187,36 @@ static enum session_step handshake_refuse_protocols(struct session *session,
                             words);
 }
 
-static bool handshake_start_tls(struct session *session)
+/* A client under a policy never gets the context that asks for no certificate. */
+static bool handshake_start_tls(struct session *session,
+                                const struct config_clients *clients)
 {
     struct stream *client = &session->client;
+    WOLFSSL_CTX *context = session->certificate->context;
 
-    if (!stream_start_tls(client, session->certificate->context))
+    if (clients)
+        context = certstore_guarded(
+            session->certificate, (size_t)(clients - session->snapshot->config->clients));
+    if (!context || !stream_start_tls(client, context) || !handshake_answer_alpn(session))
         return false;
-    if (session->alpn) {
-        char protocol[HELLO_ALPN_MAX];
-        size_t length = strnlen(session->alpn, sizeof(protocol) - 1);
-        memcpy(protocol, session->alpn, length);
-        protocol[length] = '\0';
-        if (wolfSSL_UseALPN(client->ssl, protocol, (unsigned)length,
-                            WOLFSSL_ALPN_FAILED_ON_MISMATCH) != WOLFSSL_SUCCESS)
-            return false;
-    }
+    if (clients && !(session->identity = client_new(client->ssl, clients, false)))
+        return false;
     session->sign_job = sign_job_new(session->worker->keyholder, client->ssl,
                                      session->certificate, handshake_on_signed, session);
     return session->sign_job != NULL;
+}
+
+static bool handshake_answer_alpn(struct session *session)
+{
+    char protocol[HELLO_ALPN_MAX];
+
+    if (!session->alpn)
+        return true;
+    size_t length = strnlen(session->alpn, sizeof(protocol) - 1);
+    memcpy(protocol, session->alpn, length);
+    protocol[length] = '\0';
+    return wolfSSL_UseALPN(session->client.ssl, protocol, (unsigned)length,
+                           WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS;
 }
 
 static enum session_step handshake_refuse(struct session *session, uint8_t alert,
@@ -231,12 +249,33 @@ static enum session_step handshake_failed(struct session *session)
         history.last_rx.level == ALERT_LEVEL_FATAL)
         return session_end(session, STEP_END, REASON_TLS_ALERT, "the client says: %s",
                            handshake_alert_words(history.last_rx.code));
+    if (session->identity && client_explain(session->identity, client->error))
+        return handshake_refuse_client(session);
     if (sign_job_has_failed(session->sign_job))
         return session_end(session, STEP_END, REASON_SIGNING_FAILED,
                            "the keyholder refused to sign for certificate \"%s\"",
                            session->certificate->name);
     return session_end(session, STEP_END, REASON_TLS_ERROR, "%s",
                        stream_error_text(client));
+}
+
+static enum session_step handshake_refuse_client(struct session *session)
+{
+    static const enum session_reason reasons[] = {
+        [CLIENT_UNSEEN] = REASON_CLIENT_CERT_MISSING,
+        [CLIENT_ABSENT] = REASON_CLIENT_CERT_MISSING,
+        [CLIENT_MISSING] = REASON_CLIENT_CERT_MISSING,
+        [CLIENT_ACCEPTED] = REASON_INTERNAL,
+        [CLIENT_UNTRUSTED] = REASON_CLIENT_CERT_UNTRUSTED,
+        [CLIENT_EXPIRED] = REASON_CLIENT_CERT_EXPIRED,
+        [CLIENT_REVOKED] = REASON_CLIENT_CERT_REVOKED,
+        [CLIENT_WRONG_USE] = REASON_CLIENT_CERT_EKU,
+        [CLIENT_NOT_ALLOWED] = REASON_CLIENT_CERT_NOT_ALLOWED,
+    };
+    const struct client *identity = session->identity;
+
+    return session_end(session, STEP_END, reasons[identity->verdict], "%s",
+                       identity->detail ? identity->detail : "out of memory");
 }
 
 /* RFC 8446 section 6.2, as an operator wants to read it. */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "certs/client_policy.h"
 #include "proxy/log.h"
 #include "proxy/worker.h"
 
@@ -50,6 +51,14 @@ static const struct session_ending {
     [REASON_NO_ROUTE] = {"no_route", false, false, LOG_LEVEL_INFO},
     [REASON_NO_PROTOCOL] = {"no_protocol", false, false, LOG_LEVEL_INFO},
     [REASON_NO_CERTIFICATE] = {"no_certificate", false, false, LOG_LEVEL_INFO},
+    [REASON_CLIENT_CERT_MISSING] = {"client_cert_missing", false, true, LOG_LEVEL_INFO},
+    [REASON_CLIENT_CERT_UNTRUSTED] = {"client_cert_untrusted", false, true,
+                                      LOG_LEVEL_INFO},
+    [REASON_CLIENT_CERT_EXPIRED] = {"client_cert_expired", false, true, LOG_LEVEL_INFO},
+    [REASON_CLIENT_CERT_REVOKED] = {"client_cert_revoked", false, true, LOG_LEVEL_INFO},
+    [REASON_CLIENT_CERT_EKU] = {"client_cert_eku", false, true, LOG_LEVEL_INFO},
+    [REASON_CLIENT_CERT_NOT_ALLOWED] = {"client_cert_not_allowed", false, true,
+                                        LOG_LEVEL_INFO},
     [REASON_SIGNING_FAILED] = {"signing_failed", false, false, LOG_LEVEL_ERROR},
     [REASON_TLS_ALERT] = {"tls_alert", false, true, LOG_LEVEL_INFO},
     [REASON_TLS_ERROR] = {"tls_error", false, true, LOG_LEVEL_INFO},
@@ -147,6 +156,7 @@ void session_close(struct session *session)
     event_del(&session->timer);
     sign_job_free(session->sign_job);
     stream_close(&session->client, false);
+    client_free(session->identity);
     stream_close(&session->backend, endings[session->reason].abort_backend);
     snapshot_release(session->snapshot);
     LIST_REMOVE(session, link);
@@ -377,6 +387,10 @@ static void session_log(const struct session *session)
     if (session->route)
         log_text(&line, "route", session->route->section.name);
     log_text(&line, "sni", session->sni);
+    if (session->identity) {
+        log_text(&line, "client_cn", session->identity->cn);
+        log_text(&line, "client_san", session->identity->san);
+    }
     if (established)
         session_log_tls(session, &line);
     log_number(&line, "duration_ms", session_now(session) - session->started_ms);

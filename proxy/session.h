@@ -21,6 +21,7 @@
 
 struct worker;
 struct sign_job;
+struct client;
 
 enum session_state {
     SESSION_HELLO,     /* the ClientHello is collected; no TLS object exists */
@@ -64,6 +65,12 @@ enum session_reason {
     REASON_NO_ROUTE,      /* nobody serves that name on this listener */
     REASON_NO_PROTOCOL,   /* ALPN without overlap */
     REASON_NO_CERTIFICATE,
+    REASON_CLIENT_CERT_MISSING,
+    REASON_CLIENT_CERT_UNTRUSTED,
+    REASON_CLIENT_CERT_EXPIRED, /* or not yet valid */
+    REASON_CLIENT_CERT_REVOKED, /* or the list that would tell is missing */
+    REASON_CLIENT_CERT_EKU,     /* not meant for clients */
+    REASON_CLIENT_CERT_NOT_ALLOWED,
     REASON_SIGNING_FAILED,
     REASON_TLS_ALERT,
     REASON_TLS_ERROR,
@@ -104,6 +111,7 @@ struct session {
     const struct address
         *backend_address;      /* borrowed from the snapshot; NULL: none yet */
     struct sign_job *sign_job; /* owned; during HANDSHAKE */
+    struct client *identity;   /* owned; NULL: no client certificate is asked for */
     char *sni;                 /* owned; NULL: none */
     char *detail;              /* owned; words for the log, or NULL */
 
