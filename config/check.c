@@ -24,6 +24,7 @@ static void check_listener_address(struct check *check, void **tree,
                                    const struct listener_address *place);
 static void check_defaults(struct check *check);
 static void check_tls(struct check *check);
+static void check_balancers(struct check *check, const struct config_listener *listener);
 static bool has_choice_in(const struct choice_list *list, unsigned first, unsigned last);
 static void check_plaintext(struct check *check, const struct config_backend *backend);
 static int place_compare(const void *a, const void *b);
@@ -37,6 +38,9 @@ void check_config(struct config *config, struct report *report)
     struct check check = {.config = config, .report = report};
     check.memory_short = !check_references(config, report);
     check_tls(&check);
+    for (size_t i = 0; i < config->listener_count; i++) {
+        check_balancers(&check, &config->listeners[i]);
+    }
     check_listener_addresses(&check);
     check_defaults(&check);
     for (size_t i = 0; i < config->backend_count; i++) {
@@ -158,6 +162,18 @@ static void check_tls(struct check *check)
                    tls->tls12_max_lifetime_line,
                    "tls12_max_lifetime is longer than the window: the promise does not "
                    "hold for the TLS 1.2 connections that last longer");
+    }
+}
+
+/* Who may name clients may name any. */
+static void check_balancers(struct check *check, const struct config_listener *listener)
+{
+    if (listener->accept_proxy && listener->proxy_networks.count == 0) {
+        CHECK_ERROR(
+            check, listener->accept_proxy_line,
+            "listener \"%s\": accept_proxy needs proxy_networks, the addresses of "
+            "the load balancers to believe (such as 10.0.0.0/8)",
+            listener->section.name);
     }
 }
 

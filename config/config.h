@@ -94,7 +94,10 @@ struct config_listener {
     const struct config_backend *backend; /* borrowed from the same config; NULL: only
                                              clients with a route are served */
     struct text_list alpn; /* protocols in the server's order; empty: none is spoken of */
-    char *clients_name;    /* NULL: no client certificate is asked for */
+    bool accept_proxy;     /* a load balancer says who the client is */
+    unsigned accept_proxy_line;
+    struct network_list proxy_networks; /* of such load balancers */
+    char *clients_name;                 /* NULL: no client certificate is asked for */
     unsigned clients_line;
     const struct config_clients *clients; /* borrowed; NULL: as above */
 };

@@ -212,6 +212,20 @@ const struct key keys_table[] = {
          "Application protocols that the backend speaks, the preferred first; a client "
          "that offers only others is refused"},
 
+    {.name = "accept_proxy",
+     LISTENER(accept_proxy),
+     LINE(listener, accept_proxy_line),
+     .type = KEY_BOOL,
+     .standard = "no",
+     .help =
+         "Whether every connection begins with a PROXY protocol header (v1 or v2) of a "
+         "load balancer, which says who the client is"},
+    {.name = "proxy_networks",
+     LISTENER(proxy_networks),
+     .type = KEY_NETWORKS,
+     .sample = "10.0.0.0/8, 192.168.1.1",
+     .help = "With accept_proxy, the load balancers; connections of others are closed"},
+
     {.name = "listener",
      ROUTE(listener_name),
      LINE(route, listener_line),

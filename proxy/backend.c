@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proxy/origin.h"
 #include "proxy/proxy_protocol.h"
 #include "proxy/session.h"
 
@@ -210,9 +211,10 @@ static bool backend_introduce(struct session *session)
         return true;
     (void)getpeername(session->client.fd, (struct sockaddr *)&client, &client_length);
     (void)getsockname(session->client.fd, (struct sockaddr *)&server, &server_length);
+    const struct origin *origin = session->origin;
     const struct proxy_facts facts = {
-        .client = (struct sockaddr *)&client,
-        .server = (struct sockaddr *)&server,
+        .client = origin ? &origin->client.any : (struct sockaddr *)&client,
+        .server = origin ? &origin->server.any : (struct sockaddr *)&server,
         .sni = session->sni,
         .alpn = session->alpn,
         .tls_version = wolfSSL_get_version(ssl),

@@ -42,9 +42,10 @@ enum session_step handshake_run_hello(struct session *session, unsigned events)
     if (events & SESSION_TIMEOUT)
         return session_end(session, STEP_CLOSE, REASON_HANDSHAKE_TIMEOUT,
                            "no whole ClientHello within handshake_timeout");
-    if (!(events & SESSION_CLIENT_READABLE))
+    if (!(events & (SESSION_CLIENT_READABLE | SESSION_ENTERED)))
         return STEP_WAIT;
-    enum io received = stream_receive(client);
+    /* What came behind a PROXY header is there already. */
+    enum io received = events & SESSION_CLIENT_READABLE ? stream_receive(client) : IO_OK;
     if (received == IO_ERROR)
         return handshake_lost(session);
     if (received == IO_AGAIN)

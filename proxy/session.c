@@ -11,6 +11,7 @@
 
 #include "certs/client_policy.h"
 #include "proxy/log.h"
+#include "proxy/origin.h"
 #include "proxy/worker.h"
 
 enum { DETAIL_MAX = 512, PEER_TEXT_MAX = INET6_ADDRSTRLEN + 16 };
@@ -22,6 +23,7 @@ static const struct session_phase {
     const char *name;
     enum session_step (*run)(struct session *session, unsigned events);
 } phases[] = {
+    [SESSION_PROXY] = {"proxy", origin_run},
     [SESSION_HELLO] = {"hello", handshake_run_hello},
     [SESSION_HANDSHAKE] = {"handshake", handshake_run},
     [SESSION_CONNECT] = {"connect", backend_run},
@@ -44,6 +46,8 @@ static const struct session_ending {
                                     LOG_LEVEL_WARNING},
     [REASON_BACKEND_TIMEOUT] = {"backend_timeout", true, false, LOG_LEVEL_WARNING},
     [REASON_BACKEND_RESET] = {"backend_reset", false, false, LOG_LEVEL_WARNING},
+    [REASON_PROXY_UNTRUSTED] = {"proxy_untrusted", false, false, LOG_LEVEL_INFO},
+    [REASON_PROXY_MALFORMED] = {"proxy_malformed", false, false, LOG_LEVEL_WARNING},
     [REASON_HANDSHAKE_TIMEOUT] = {"handshake_timeout", false, false, LOG_LEVEL_INFO},
     [REASON_IDLE_TIMEOUT] = {"idle_timeout", true, false, LOG_LEVEL_INFO},
     [REASON_HALF_CLOSE_TIMEOUT] = {"half_close_timeout", true, false, LOG_LEVEL_INFO},
@@ -68,7 +72,6 @@ static const struct session_ending {
     [REASON_INTERNAL] = {"internal", false, true, LOG_LEVEL_ERROR},
 };
 
-static void session_set_peer(struct session *session, const struct sockaddr *peer);
 static uint64_t session_deadline(const struct session *session);
 static void session_update_events(struct session *session);
 static short session_client_interest(const struct session *session);
@@ -80,7 +83,7 @@ static void session_on_backend(evutil_socket_t fd, short what, void *argument);
 static void session_on_timer(evutil_socket_t fd, short what, void *argument);
 static void session_log(const struct session *session);
 static void session_log_tls(const struct session *session, struct log_line *line);
-static const char *session_peer_text(const struct session *session, char *text);
+static const char *session_peer_text(const struct session_peer *peer, char *text);
 
 void session_start(struct worker *worker, const struct config_listener *listener, int fd,
                    const struct sockaddr *peer)
@@ -95,6 +98,7 @@ void session_start(struct worker *worker, const struct config_listener *listener
     session->worker = worker;
     session->snapshot = snapshot_keep(worker->current);
     session->listener = listener;
+    session->state = listener->accept_proxy ? SESSION_PROXY : SESSION_HELLO;
     session->started_ms = session->active_ms = worker->now_ms;
     session->timer_due_ms = UINT64_MAX;
     stream_init(&session->client, worker->scratch);
@@ -160,6 +164,7 @@ void session_close(struct session *session)
     stream_close(&session->backend, endings[session->reason].abort_backend);
     snapshot_release(session->snapshot);
     LIST_REMOVE(session, link);
+    free(session->origin);
     free(session->sni);
     free(session->detail);
     free(session);
@@ -227,7 +232,7 @@ static enum session_step session_run_linger(struct session *session, unsigned ev
     return client->read_ended && !stream_has_output(client) ? STEP_CLOSE : STEP_WAIT;
 }
 
-static void session_set_peer(struct session *session, const struct sockaddr *peer)
+void session_set_peer(struct session *session, const struct sockaddr *peer)
 {
     struct session_peer *kept = &session->peer;
 
@@ -250,6 +255,7 @@ static uint64_t session_deadline(const struct session *session)
     const struct config_limits *limits = &session->snapshot->config->limits;
 
     switch (session->state) {
+    case SESSION_PROXY:
     case SESSION_HELLO:
     case SESSION_HANDSHAKE:
         return session->started_ms + limits->handshake_timeout_ms;
@@ -288,6 +294,7 @@ static short session_client_interest(const struct session *session)
     bool reads = false;
 
     switch (session->state) {
+    case SESSION_PROXY:
     case SESSION_HELLO:
         reads = true;
         break;
@@ -377,12 +384,14 @@ static void session_log(const struct session *session)
     enum log_level level = ending->level;
 
     /* Port scans and health checks of load balancers: nobody was failed. */
-    if (session->state == SESSION_HELLO && session->reason == REASON_CLIENT_CLOSED)
+    if (session->state <= SESSION_HELLO && session->reason == REASON_CLIENT_CLOSED)
         level = LOG_LEVEL_DEBUG;
     if (!log_enabled(level))
         return;
     log_begin(&line, level, established ? "session closed" : "handshake failed");
-    log_text(&line, "client", session_peer_text(session, peer));
+    log_text(&line, "client", session_peer_text(&session->peer, peer));
+    if (session->origin)
+        log_text(&line, "via", session_peer_text(&session->origin->via, peer));
     log_text(&line, "listener", session->listener->section.name);
     if (session->route)
         log_text(&line, "route", session->route->section.name);
@@ -420,10 +429,9 @@ static void session_log_tls(const struct session *session, struct log_line *line
     log_number(line, "bytes_out", session->bytes_out);
 }
 
-static const char *session_peer_text(const struct session *session, char *text)
+static const char *session_peer_text(const struct session_peer *peer, char *text)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    const struct session_peer *peer = &session->peer;
     char host[INET6_ADDRSTRLEN] = "?";
     bool v4 = peer->family == AF_INET;
 

@@ -1,7 +1,7 @@
 /*
  * One client's connection from accept to close, in a worker:
  *
- *   HELLO -> HANDSHAKE -> CONNECT -> RELAY -> LINGER -> closed
+ *   (PROXY ->) HELLO -> HANDSHAKE -> CONNECT -> RELAY -> LINGER -> closed
  *
  * session_on_event is the only way in.  It runs the state's step, which says what follows
  * and never frees, never changes state and never touches events.
@@ -22,8 +22,10 @@
 struct worker;
 struct sign_job;
 struct client;
+struct origin;
 
 enum session_state {
+    SESSION_PROXY,     /* only with accept_proxy: the balancer says who the client is */
     SESSION_HELLO,     /* the ClientHello is collected; no TLS object exists */
     SESSION_HANDSHAKE, /* may wait for the keyholder */
     SESSION_CONNECT,   /* a backend address is being reached */
@@ -58,6 +60,8 @@ enum session_reason {
     REASON_BACKEND_UNREACHABLE,
     REASON_BACKEND_TIMEOUT,
     REASON_BACKEND_RESET,
+    REASON_PROXY_UNTRUSTED, /* it may not say who its clients are */
+    REASON_PROXY_MALFORMED,
     REASON_HANDSHAKE_TIMEOUT,
     REASON_IDLE_TIMEOUT,
     REASON_HALF_CLOSE_TIMEOUT,
@@ -111,6 +115,7 @@ struct session {
     const struct address
         *backend_address;      /* borrowed from the snapshot; NULL: none yet */
     struct sign_job *sign_job; /* owned; during HANDSHAKE */
+    struct origin *origin;     /* owned; NULL: no balancer has named the client */
     struct client *identity;   /* owned; NULL: no client certificate is asked for */
     char *sni;                 /* owned; NULL: none */
     char *detail;              /* owned; words for the log, or NULL */
@@ -162,10 +167,14 @@ enum session_step session_end(struct session *session, enum session_step step,
 /* For steps: gives up the backend's socket, so that another may be opened. */
 void session_drop_backend(struct session *session);
 
+/* For steps: notes who the client is. */
+void session_set_peer(struct session *session, const struct sockaddr *peer);
+
 /* Milliseconds of a clock that never jumps, read once per event. */
 uint64_t session_now(const struct session *session);
 
 /* The steps, one for each state. */
+enum session_step origin_run(struct session *session, unsigned events);
 enum session_step handshake_run_hello(struct session *session, unsigned events);
 enum session_step handshake_run(struct session *session, unsigned events);
 enum session_step backend_run(struct session *session, unsigned events);

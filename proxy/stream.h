@@ -93,6 +93,12 @@ enum io stream_receive(struct stream *stream);
 /* What stream_receive has gathered and TLS has not consumed. */
 const uint8_t *stream_received(const struct stream *stream, size_t *length);
 
+/* Takes `length` of the received bytes away from TLS. */
+static inline void stream_skip(struct stream *stream, size_t length)
+{
+    stream->scratch->in_start += length;
+}
+
 /* Goes on with the TLS handshake on the received bytes.  Output, alerts too, is sent.
  * IO_ERROR with read_ended: the client said close_notify. */
 enum io stream_accept(struct stream *stream);

@@ -4,6 +4,7 @@
 hello          := proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
 hello_policy   := proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
 proxy_protocol := proxy/proxy_protocol
+proxy_read     := proxy/proxy_read proxy/error
 error          := proxy/error
 log            := proxy/log
 value          := config/value proxy/error
@@ -42,4 +43,4 @@ list           := config/list proxy/error
 sandbox        := proxy/sandbox proxy/error
 snapshot       := proxy/snapshot proxy/route $(worker_lab) $(config_lab)
 handshake      := config/list proxy/handshake proxy/route proxy/stream proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) config/bundle proxy/error tests/unit/hello_builder tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
-session        := proxy/session proxy/handshake proxy/route proxy/backend proxy/relay proxy/stream proxy/snapshot proxy/proxy_protocol proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) $(config_lab) tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
+session        := proxy/origin proxy/proxy_read proxy/session proxy/handshake proxy/route proxy/backend proxy/relay proxy/stream proxy/snapshot proxy/proxy_protocol proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) $(config_lab) tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair

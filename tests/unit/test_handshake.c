@@ -92,6 +92,7 @@ static void begin_session(void (*make)(int fds[2]), WOLFSSL_CTX *context)
     session = (struct session){.worker = &worker,
                                .snapshot = &snapshot,
                                .listener = &listener,
+                               .state = SESSION_HELLO,
                                .reason = REASON_INTERNAL};
     stream_init(&session.client, &scratch);
     stream_init(&session.backend, &scratch);
