@@ -167,6 +167,13 @@ bool client_explain(struct client *client, int tls_error)
     }
 }
 
+void client_drop_certificate(struct client *client)
+{
+    free(client->certificate);
+    client->certificate = NULL;
+    client->certificate_size = 0;
+}
+
 void client_free(struct client *client)
 {
     if (!client)

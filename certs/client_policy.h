@@ -68,6 +68,9 @@ bool client_may_stay(struct client *client, WOLFSSL *ssl) MUST_CHECK;
  * the client presented.  False: it lies elsewhere. */
 bool client_explain(struct client *client, int tls_error) MUST_CHECK;
 
+/* Frees the certificate, which has been told to whom it may concern. */
+void client_drop_certificate(struct client *client);
+
 /* NULL is allowed.  Only after the WOLFSSL it is tied to makes no more handshake. */
 void client_free(struct client *client);
 

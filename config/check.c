@@ -27,6 +27,7 @@ static void check_tls(struct check *check);
 static void check_balancers(struct check *check, const struct config_listener *listener);
 static bool has_choice_in(const struct choice_list *list, unsigned first, unsigned last);
 static void check_plaintext(struct check *check, const struct config_backend *backend);
+static void check_send_proxy(struct check *check, const struct config_backend *backend);
 static int place_compare(const void *a, const void *b);
 static void keep(void *node);
 
@@ -45,6 +46,7 @@ void check_config(struct config *config, struct report *report)
     check_defaults(&check);
     for (size_t i = 0; i < config->backend_count; i++) {
         check_plaintext(&check, &config->backends[i]);
+        check_send_proxy(&check, &config->backends[i]);
     }
     if (check.memory_short) {
         CHECK_ERROR(&check, 0, "there is no memory to check it");
@@ -122,6 +124,15 @@ static void check_plaintext(struct check *check, const struct config_backend *ba
                         "write allow_remote_plaintext = yes)",
                         backend->section.name, address->text);
         }
+    }
+}
+
+static void check_send_proxy(struct check *check, const struct config_backend *backend)
+{
+    if (backend->send_proxy_certificate && backend->send_proxy != SEND_PROXY_V2_TLS) {
+        CHECK_ERROR(check, backend->send_proxy_certificate_line,
+                    "backend \"%s\": send_proxy_certificate needs send_proxy = v2-tls",
+                    backend->section.name);
     }
 }
 

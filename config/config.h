@@ -160,6 +160,8 @@ struct config_backend {
                          of each address */
     bool allow_remote_plaintext;
     enum send_proxy send_proxy;
+    bool send_proxy_certificate; /* of the client, whole */
+    unsigned send_proxy_certificate_line;
 };
 
 struct config_limits {

@@ -385,7 +385,14 @@ const struct key keys_table[] = {
      .choices = send_proxy_words,
      .standard = "off",
      .help = "PROXY protocol header that tells the backend the client's address; v2-tls "
-             "adds what is known of its TLS session"},
+             "adds what is known of its TLS session and its certificate's common name"},
+    {.name = "send_proxy_certificate",
+     BACKEND(send_proxy_certificate),
+     LINE(backend, send_proxy_certificate_line),
+     .type = KEY_BOOL,
+     .standard = "no",
+     .help =
+         "Whether v2-tls also holds the client's whole certificate, up to some 7 KiB"},
 
     {.name = "handshake_timeout",
      LIMIT(handshake_timeout_ms),

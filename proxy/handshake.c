@@ -200,7 +200,8 @@ static bool handshake_start_tls(struct session *session,
             session->certificate, (size_t)(clients - session->snapshot->config->clients));
     if (!context || !stream_start_tls(client, context) || !handshake_answer_alpn(session))
         return false;
-    if (clients && !(session->identity = client_new(client->ssl, clients, false)))
+    if (clients && !(session->identity = client_new(
+                         client->ssl, clients, session->target->send_proxy_certificate)))
         return false;
     session->sign_job = sign_job_new(session->worker->keyholder, client->ssl,
                                      session->certificate, handshake_on_signed, session);

@@ -165,6 +165,7 @@ void session_close(struct session *session)
     snapshot_release(session->snapshot);
     LIST_REMOVE(session, link);
     free(session->origin);
+    free(session->id);
     free(session->sni);
     free(session->detail);
     free(session);
@@ -425,6 +426,7 @@ static void session_log_tls(const struct session *session, struct log_line *line
         log_text(line, "resumed", "yes");
     if (session->backend_address)
         log_text(line, "backend", session->backend_address->text);
+    log_text(line, "id", session->id);
     log_number(line, "bytes_in", session->bytes_in);
     log_number(line, "bytes_out", session->bytes_out);
 }

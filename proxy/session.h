@@ -117,6 +117,7 @@ struct session {
     struct sign_job *sign_job; /* owned; during HANDSHAKE */
     struct origin *origin;     /* owned; NULL: no balancer has named the client */
     struct client *identity;   /* owned; NULL: no client certificate is asked for */
+    char *id;                  /* owned; by which the backend knows it; NULL: none */
     char *sni;                 /* owned; NULL: none */
     char *detail;              /* owned; words for the log, or NULL */
 

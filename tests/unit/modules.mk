@@ -30,7 +30,7 @@ stream         := $(stream_lab)
 stream_output  := $(stream_lab)
 stream_mix     := $(stream_lab)
 relay          := proxy/relay proxy/stream tests/unit/net_pair
-backend        := proxy/backend proxy/stream proxy/proxy_protocol proxy/error tests/unit/net_pair
+backend        := certs/client_policy certs/client_names certs/pem config/list config/bundle proxy/backend proxy/stream proxy/proxy_protocol proxy/error tests/unit/net_pair
 control        := proxy/control proxy/error tests/unit/net_pair
 sockets        := proxy/sockets proxy/error config/value tests/unit/net_pair
 
