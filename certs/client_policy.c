@@ -4,13 +4,14 @@
 #include <string.h>
 
 #include <wolfssl/error-ssl.h>
+#include <wolfssl/wolfcrypt/asn.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 #include <wolfssl/wolfcrypt/sha256.h>
 
-#include "certs/client_names.h"
+#include "certs/client.h"
 #include "certs/pem.h"
 
-enum { DER_SEQUENCE = 0x30, NAMES_MAX = 256 };
+enum { DER_SEQUENCE = 0x30 };
 
 /* A file of a policy while it is put on a context. */
 struct loading {
@@ -36,13 +37,6 @@ static bool load_der(struct loading *loading, const uint8_t *der, size_t size,
                      unsigned number);
 static int load_ca(WOLFSSL_CTX *context, const uint8_t *der, long size);
 static int load_crl(WOLFSSL_CTX *context, const uint8_t *der, long size);
-static int on_verify(int good, WOLFSSL_X509_STORE_CTX *store);
-static bool judge_names(struct client *client, const WOLFSSL_BUFFER_INFO *leaf,
-                        bool good);
-static void keep_text(char **place, const char *text);
-static void refuse(struct client *client, enum client_verdict verdict, const char *words);
-static void refuse_by_error(struct client *client, int error, bool is_leaf);
-static const char *error_words(int error);
 
 bool client_policy_check(const struct config *config, const struct bundle *bundle,
                          struct report *report)
@@ -62,7 +56,7 @@ bool client_policy_attach(WOLFSSL_CTX *context, const struct config_clients *pol
 
     if (policy->mode == CLIENTS_REQUIRED)
         mode |= WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT;
-    wolfSSL_CTX_set_verify(context, mode, on_verify);
+    wolfSSL_CTX_set_verify(context, mode, client_on_verify);
     if (wolfSSL_CTX_no_ticket_TLSv13(context) != 0)
         return error_set(error, "cannot turn off TLS 1.3 tickets");
     if (!load_authorities(context, policy->ca, ca, &expired, error))
@@ -113,76 +107,6 @@ bool client_policy_hash(const struct config_clients *policy, const struct bundle
     ok = ok && wc_Sha256Final(&sha, hash) == 0;
     wc_Sha256Free(&sha);
     return ok;
-}
-
-struct client *client_new(WOLFSSL *ssl, const struct config_clients *policy,
-                          bool keep_certificate)
-{
-    struct client *client = calloc(1, sizeof *client);
-    if (!client)
-        return NULL;
-    client->policy = policy;
-    client->keep_certificate = keep_certificate;
-    wolfSSL_SetCertCbCtx(ssl, client);
-    return client;
-}
-
-bool client_may_stay(struct client *client, WOLFSSL *ssl)
-{
-    if (wolfSSL_session_reused(ssl)) {
-        refuse(client, CLIENT_MISSING, "the session was resumed without a certificate");
-        return false;
-    }
-    if (client->verdict == CLIENT_UNSEEN && client->policy->mode == CLIENTS_OPTIONAL)
-        client->verdict = CLIENT_ABSENT;
-    if (client->verdict == CLIENT_UNSEEN)
-        refuse(client, CLIENT_MISSING, "the client sent no certificate");
-    return client->verdict == CLIENT_ACCEPTED || client->verdict == CLIENT_ABSENT;
-}
-
-bool client_explain(struct client *client, int tls_error)
-{
-    if (client->verdict != CLIENT_ACCEPTED && client->verdict != CLIENT_UNSEEN &&
-        client->verdict != CLIENT_ABSENT)
-        return true;
-    switch (tls_error) {
-    case NO_PEER_CERT:
-        refuse(client, CLIENT_MISSING, "the client sent no certificate");
-        return true;
-    case NO_PEER_VERIFY:
-    case SIG_VERIFY_E:
-    case VERIFY_SIGN_ERROR:
-    case VERIFY_CERT_ERROR:
-    case RSA_PAD_E:
-    case BAD_PADDING_E:
-    case ASN_SIG_CONFIRM_E:
-        /* It was found good, so what failed is the proof that it is the client's. */
-        if (client->verdict != CLIENT_ACCEPTED)
-            return false;
-        refuse(client, CLIENT_UNTRUSTED,
-               "the client did not prove that it has the certificate's key");
-        return true;
-    default:
-        return false;
-    }
-}
-
-void client_drop_certificate(struct client *client)
-{
-    free(client->certificate);
-    client->certificate = NULL;
-    client->certificate_size = 0;
-}
-
-void client_free(struct client *client)
-{
-    if (!client)
-        return;
-    free(client->certificate);
-    free(client->cn);
-    free(client->san);
-    free(client->detail);
-    free(client);
 }
 
 /* Tries the files on a context of their own. */
@@ -315,7 +239,7 @@ static bool load_der(struct loading *loading, const uint8_t *der, size_t size,
     }
     return result == WOLFSSL_SUCCESS ||
            error_set(loading->error, "\"%s\", %s %u: %s", loading->path, loading->thing,
-                     number, error_words(result));
+                     number, client_policy_words(result));
 }
 
 /* The library would take anything; what cannot be parsed it judges itself. */
@@ -349,120 +273,7 @@ static int load_crl(WOLFSSL_CTX *context, const uint8_t *der, long size)
     return wolfSSL_CTX_LoadCRLBuffer(context, der, size, WOLFSSL_FILETYPE_ASN1);
 }
 
-/* The library's word is kept where it is bad, and gets another question where it is good:
- * is this client on the list?  Called for the leaf always, for others when they fail. */
-static int on_verify(int good, WOLFSSL_X509_STORE_CTX *store)
-{
-    struct client *client = store->userCtx;
-    const bool is_leaf = store->error_depth == 0;
-
-    if (!client)
-        return 0;
-    if (store->totalCerts == 0) {
-        if (good && client->policy->mode == CLIENTS_OPTIONAL) {
-            client->verdict = CLIENT_ABSENT;
-            return 1;
-        }
-        refuse(client, CLIENT_MISSING, "the client sent no certificate");
-        return 0;
-    }
-    if (!good)
-        refuse_by_error(client, store->error, is_leaf);
-    /* The names are for the log also where the rest is bad. */
-    if (!judge_names(client, &store->certs[0], good))
-        return 0;
-    return good;
-}
-
-/* "" is no text; without memory there is none either. */
-static void keep_text(char **place, const char *text)
-{
-    free(*place);
-    *place = text[0] != '\0' ? strdup(text) : NULL;
-}
-
-/* Notes who the client says it is, and whether that is on the list. */
-static bool judge_names(struct client *client, const WOLFSSL_BUFFER_INFO *leaf, bool good)
-{
-    DecodedCert *certificate = malloc(sizeof *certificate);
-    char names[NAMES_MAX];
-    if (!certificate) {
-        refuse(client, CLIENT_UNTRUSTED, "out of memory");
-        return false;
-    }
-    wc_InitDecodedCert(certificate, leaf->buffer, leaf->length, NULL);
-    bool ok = wc_ParseCert(certificate, CERT_TYPE, NO_VERIFY, NULL) == 0;
-    if (!ok)
-        refuse(client, CLIENT_UNTRUSTED, "the certificate cannot be parsed");
-    if (ok) {
-        client_names_write_cn(certificate, names, sizeof names);
-        keep_text(&client->cn, names);
-        client_names_write_san(certificate, names, sizeof names);
-        keep_text(&client->san, names);
-    }
-    if (ok && good && !client_names_allow(client->policy, certificate)) {
-        refuse(client, CLIENT_NOT_ALLOWED,
-               "none of its names is on the allow lists of the policy");
-        ok = false;
-    }
-    wc_FreeDecodedCert(certificate);
-    free(certificate);
-    if (!ok || !good)
-        return ok;
-    if (client->keep_certificate && !client->certificate) {
-        client->certificate = malloc(leaf->length);
-        if (!client->certificate)
-            return false;
-        memcpy(client->certificate, leaf->buffer, leaf->length);
-        client->certificate_size = leaf->length;
-    }
-    if (client->verdict == CLIENT_UNSEEN)
-        client->verdict = CLIENT_ACCEPTED;
-    return client->verdict == CLIENT_ACCEPTED;
-}
-
-/* The first reason counts, and no later word takes it back. */
-static void refuse(struct client *client, enum client_verdict verdict, const char *words)
-{
-    if (client->verdict != CLIENT_UNSEEN && client->verdict != CLIENT_ACCEPTED &&
-        client->verdict != CLIENT_ABSENT)
-        return;
-    client->verdict = verdict;
-    keep_text(&client->detail, words);
-}
-
-static void refuse_by_error(struct client *client, int error, bool is_leaf)
-{
-    enum client_verdict verdict = CLIENT_UNTRUSTED;
-    char words[ERROR_TEXT_MAX];
-    switch (error) {
-    case ASN_BEFORE_DATE_E:
-    case ASN_AFTER_DATE_E:
-        verdict = CLIENT_EXPIRED;
-        break;
-    case CRL_CERT_REVOKED:
-    case CRL_MISSING:
-    case CRL_CERT_DATE_ERR:
-        verdict = CLIENT_REVOKED;
-        break;
-    case EXTKEYUSE_AUTH_E:
-    case KEYUSE_SIGNATURE_E:
-        verdict = CLIENT_WRONG_USE;
-        break;
-    case NO_PEER_CERT:
-        refuse(client, CLIENT_MISSING, "the client sent no certificate");
-        return;
-    default:
-        break;
-    }
-    (void)snprintf(words, sizeof words, "%s: %s",
-                   is_leaf ? "the client's certificate"
-                           : "an intermediate certificate of the client",
-                   error_words(error));
-    refuse(client, verdict, words);
-}
-
-static const char *error_words(int error)
+const char *client_policy_words(int error)
 {
     switch (error) {
     case ASN_BEFORE_DATE_E:

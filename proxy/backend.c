@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "certs/client_policy.h"
+#include "certs/client.h"
 #include "proxy/origin.h"
 #include "proxy/proxy_protocol.h"
 #include "proxy/session.h"

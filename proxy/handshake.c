@@ -1,7 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "certs/client_policy.h"
+#include "certs/client.h"
 #include "proxy/cursor.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"

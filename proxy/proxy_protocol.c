@@ -26,7 +26,7 @@ enum {
     SSL_CLIENT_SSL = 0x01,
     SSL_CLIENT_CERT_CONN = 0x02, /* over this connection */
     SSL_CLIENT_CERT_SESS = 0x04, /* over this TLS session, which is no longer one */
-    V1_LINE_BYTES = 128 /* more than any line takes */
+    V1_LINE_BYTES = 128          /* more than any line takes */
 };
 
 static const uint8_t v2_signature[12] = "\r\n\r\n\0\r\nQUIT\n";

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "certs/client_policy.h"
+#include "certs/client.h"
 #include "proxy/log.h"
 #include "proxy/origin.h"
 #include "proxy/worker.h"
