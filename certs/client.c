@@ -11,6 +11,7 @@
 
 enum { NAMES_MAX = 256 };
 
+static void forget_intermediates(struct client *client);
 static void keep_text(char **place, const char *text);
 static bool judge_names(struct client *client, const WOLFSSL_BUFFER_INFO *leaf,
                         bool good);
@@ -24,6 +25,7 @@ struct client *client_new(WOLFSSL *ssl, const struct config_clients *policy,
     if (!client)
         return NULL;
     client->policy = policy;
+    client->context = wolfSSL_get_SSL_CTX(ssl);
     client->keep_certificate = keep_certificate;
     wolfSSL_SetCertCbCtx(ssl, client);
     return client;
@@ -31,6 +33,7 @@ struct client *client_new(WOLFSSL *ssl, const struct config_clients *policy,
 
 bool client_may_stay(struct client *client, WOLFSSL *ssl)
 {
+    forget_intermediates(client);
     if (wolfSSL_session_reused(ssl)) {
         refuse(client, CLIENT_MISSING, "the session was resumed without a certificate");
         return false;
@@ -80,11 +83,21 @@ void client_free(struct client *client)
 {
     if (!client)
         return;
+    if (client->verdict != CLIENT_ACCEPTED && client->verdict != CLIENT_ABSENT)
+        forget_intermediates(client);
     free(client->certificate);
     free(client->cn);
     free(client->san);
     free(client->detail);
     free(client);
+}
+
+/* The library keeps the intermediate certificates that clients send, and would take them
+ * for good after they have expired. */
+static void forget_intermediates(struct client *client)
+{
+    (void)wolfSSL_CertManagerUnloadIntermediateCerts(
+        wolfSSL_CTX_GetCertManager(client->context));
 }
 
 /* The library's word is kept where it is bad, and gets another question where it is good:

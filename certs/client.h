@@ -30,6 +30,7 @@ enum client_verdict {
 /* One connection's client. */
 struct client {
     const struct config_clients *policy; /* borrowed */
+    WOLFSSL_CTX *context;                /* borrowed; that of the policy */
     bool keep_certificate;               /* the backend wants it */
     enum client_verdict verdict;
     uint8_t *certificate; /* owned: DER of the leaf; NULL: none, or not kept */
@@ -54,7 +55,8 @@ bool client_explain(struct client *client, int tls_error) MUST_CHECK;
 /* Frees the certificate, which has been told to whom it may concern. */
 void client_drop_certificate(struct client *client);
 
-/* NULL is allowed.  Only after the WOLFSSL it is tied to makes no more handshake. */
+/* NULL is allowed.  After the WOLFSSL it is tied to makes no more handshake, and before
+ * the context is freed. */
 void client_free(struct client *client);
 
 /* What the library asks about each certificate of a client. */

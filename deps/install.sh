@@ -8,7 +8,7 @@ packages() # group
     case $1 in
     build) echo gcc libc6-dev make pkg-config autoconf automake libtool \
         curl ca-certificates libevent-dev libinih-dev ;;
-    test) echo libcmocka-dev python3 python3-pytest curl openssl chromium ;;
+    test) echo libcmocka-dev python3 python3-pytest curl openssl haproxy chromium ;;
     lint) echo libcmocka-dev python3 clang clang-format cppcheck shellcheck ;;
     *) echo "usage: $0 build|test|lint..." >&2 && return 2 ;;
     esac

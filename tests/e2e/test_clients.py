@@ -215,6 +215,16 @@ def test_an_intermediate_authority_may_stand_between(guarded, ca, version):
     connect(proxy, ca.client(f"deep{version}", issuer=f"middle{version}"), version)
 
 
+def test_an_intermediate_is_not_remembered(guarded, ca):
+    ca.intermediate("forgotten")
+    whole = ca.client("with-chain", issuer="forgotten")
+    alone = ca.client("without-chain", issuer="forgotten")
+    alone.chain.write_text((ca.folder / "without-chain.pem").read_text())
+    proxy = guarded()
+    connect(proxy, whole)
+    assert refused(proxy, alone)[0]["reason"] == "client_cert_untrusted"
+
+
 @pytest.mark.parametrize("key, value, enters", [
     ("allow_cn", "bob, alice", True),
     ("allow_cn", "Alice", False),
