@@ -1,11 +1,10 @@
 #include "certs/certstore.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "certs/certcheck.h"
-#include "certs/keyholder_client.h"
+#include "certs/client_policy.h"
 
 enum { NAME_MAX_BYTES = 256 };
 
@@ -24,20 +23,14 @@ struct certstore {
     size_t default_index;
     struct cert_set served;      /* by their place in the configuration */
     struct ticket_keys *tickets; /* borrowed; NULL: none are issued */
+    bool policies_bad;           /* that is reported; no context can be built with them */
 };
+
+static const struct text_list all;
 
 static bool add_certificate(struct certstore *store, const struct config *config,
                             size_t index, const struct bundle *bundle,
                             struct report *report);
-static bool build_context(struct certificate *certificate, const struct config_tls *tls,
-                          const struct leaf_facts *facts, struct error *error);
-static bool attach_tickets(struct certstore *store, const struct config_tls *tls,
-                           struct certificate *certificate,
-                           const struct leaf_facts *facts, struct error *error);
-static void attach_staple(const struct config *config,
-                          const struct config_certificate *section,
-                          const struct bundle *bundle, const struct leaf_facts *facts,
-                          struct certificate *certificate, struct report *report);
 static void choose_default(struct certstore *store, const struct config *config);
 static bool build_index(struct certstore *store, const struct config *config,
                         struct report *report);
@@ -45,13 +38,17 @@ static void report_twins(const struct certstore *store, const struct config *con
                          struct report *report);
 static int compare_entries(const void *a, const void *b);
 static const struct certificate *find_name(const struct certstore *store,
+                                           const struct text_list *among,
                                            const char *name, uint32_t key_types,
                                            bool *known);
-static const struct certificate *find_sni(const struct certstore *store, const char *sni,
+static const struct certificate *find_sni(const struct certstore *store,
+                                          const struct text_list *among, const char *sni,
                                           uint32_t key_types, bool *known);
 static const struct certificate *find_default(const struct certstore *store,
                                               uint32_t key_types);
-static void certificate_close(struct certificate *certificate);
+static const struct certificate *find_first(const struct certstore *store,
+                                            const struct text_list *among,
+                                            uint32_t key_types);
 
 struct certstore *certstore_new(const struct config *config, const struct bundle *bundle,
                                 struct ticket_keys *tickets, struct report *report)
@@ -66,6 +63,7 @@ struct certstore *certstore_new(const struct config *config, const struct bundle
         return NULL;
     }
     store->tickets = config->tls.tickets ? tickets : NULL;
+    store->policies_bad = !client_policy_check(config, bundle, report);
     for (size_t i = 0; i < config->certificate_count; i++) {
         if (!add_certificate(store, config, i, bundle, report)) {
             certstore_free(store);
@@ -83,18 +81,32 @@ struct certstore *certstore_new(const struct config *config, const struct bundle
 const struct certificate *certstore_find(const struct certstore *store, const char *sni,
                                          uint32_t key_types)
 {
+    return certstore_find_among(store, &all, sni, key_types);
+}
+
+const struct certificate *certstore_find_among(const struct certstore *store,
+                                               const struct text_list *names,
+                                               const char *sni, uint32_t key_types)
+{
     bool known = false;
-    const struct certificate *found = find_sni(store, sni, key_types, &known);
+    const struct certificate *found = find_sni(store, names, sni, key_types, &known);
     /* A name that is served, but not with a key the client knows, has no substitute. */
     if (found || known)
         return found;
-    return find_default(store, key_types);
+    return names->count > 0 ? find_first(store, names, key_types)
+                            : find_default(store, key_types);
+}
+
+WOLFSSL_CTX *certstore_guarded(const struct certificate *certificate, size_t policy)
+{
+    return policy < certificate->guarded_count ? certificate->guarded[policy].context
+                                               : NULL;
 }
 
 bool certstore_knows(const struct certstore *store, const char *sni)
 {
     bool known = false;
-    (void)find_sni(store, sni, ~(uint32_t)0, &known);
+    (void)find_sni(store, &all, sni, ~(uint32_t)0, &known);
     return known;
 }
 
@@ -136,96 +148,19 @@ static bool add_certificate(struct certstore *store, const struct config *config
         return true;
     }
     struct leaf_facts facts = {0};
-    struct error error = {.text = ""};
-    struct certificate *certificate = &store->certificates[store->count];
-    bool ok = certcheck_chain(config, section, pem, &facts, report);
-    if (ok && (!build_context(certificate, &config->tls, &facts, &error) ||
-               !attach_tickets(store, &config->tls, certificate, &facts, &error))) {
-        certcheck_report(report, REPORT_FAULT, config, section, section->chain_line,
-                         "cannot use \"%s\": %s", section->chain, error.text);
-        ok = false;
-    }
-    if (ok) {
-        attach_staple(config, section, bundle, &facts, certificate, report);
-        certificate->name = section->section.name;
-        certificate->key_type = facts.key_type;
-        memcpy(certificate->spki_hash, facts.spki_hash, SPKI_HASH_BYTES);
-        certificate->not_after = facts.not_after;
-        certificate->names = facts.names;
-        certificate->name_count = facts.name_count;
-        facts.names = NULL;
-        facts.name_count = 0;
+    const struct certificate_parts parts = {.config = config,
+                                            .section = section,
+                                            .bundle = bundle,
+                                            .facts = &facts,
+                                            .tickets = store->tickets,
+                                            .policies_bad = store->policies_bad};
+    if (certcheck_chain(config, section, pem, &facts, report) &&
+        certificate_open(&store->certificates[store->count], &parts, report)) {
         store->count++;
         cert_set_add(&store->served, index);
     }
     leaf_facts_close(&facts);
     return true;
-}
-
-/* The context gets the public key where the library wants a private one: it reads from it
- * only what kind of signature to ask the callbacks for. */
-static bool build_context(struct certificate *certificate, const struct config_tls *tls,
-                          const struct leaf_facts *facts, struct error *error)
-{
-    WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfSSLv23_server_method());
-    if (!context)
-        return error_set(error, "no memory for a TLS context");
-    keyholder_client_attach(context);
-    bool ok = tls_policy_apply(context, tls, error);
-    if (ok && wolfSSL_CTX_use_certificate_chain_buffer_format(
-                  context, facts->chain, (long)facts->chain_size,
-                  WOLFSSL_FILETYPE_ASN1) != WOLFSSL_SUCCESS)
-        ok = error_set(error, "the TLS library does not take the chain");
-    if (ok &&
-        wolfSSL_CTX_use_PrivateKey_buffer(context, facts->spki, (long)facts->spki_size,
-                                          WOLFSSL_FILETYPE_ASN1) != WOLFSSL_SUCCESS)
-        ok = error_set(error, "the TLS library does not take the public key");
-    /* One generator for the connections of a context: they live in one thread. */
-    if (ok && wolfSSL_CTX_new_rng(context) != WOLFSSL_SUCCESS)
-        ok = error_set(error, "cannot start the random number generator");
-    if (ok)
-        certificate->context = context;
-    else
-        wolfSSL_CTX_free(context);
-    return ok;
-}
-
-/* A ticket resumes only with the key pair it was issued under. */
-static bool attach_tickets(struct certstore *store, const struct config_tls *tls,
-                           struct certificate *certificate,
-                           const struct leaf_facts *facts, struct error *error)
-{
-    static_assert((int)TICKET_BINDING_BYTES == (int)SPKI_HASH_BYTES, "one is the other");
-    if (!store->tickets)
-        return true;
-    certificate->tickets.keys = store->tickets;
-    memcpy(certificate->tickets.binding, facts->spki_hash, TICKET_BINDING_BYTES);
-    return ticket_keys_attach(certificate->context, &certificate->tickets, tls->window_ms,
-                              error);
-}
-
-/* Without a response that is fit the certificate serves as well. */
-static void attach_staple(const struct config *config,
-                          const struct config_certificate *section,
-                          const struct bundle *bundle, const struct leaf_facts *facts,
-                          struct certificate *certificate, struct report *report)
-{
-    const struct blob serial = {facts->serial, facts->serial_size};
-    struct staple *staple = &certificate->staple;
-    struct error error = {.text = "the TLS library does not take it"};
-    if (!section->staple)
-        return;
-    const struct blob der = bundle_find(bundle, section->staple);
-    if (!der.data || der.size == 0)
-        return; /* reported where the file could not be read */
-    staple->name = section->section.name;
-    if (staple_open(staple, der, serial, time(NULL), &error) &&
-        staple_attach(certificate->context, staple))
-        return;
-    certcheck_report(report, REPORT_WARNING, config, section, section->staple_line,
-                     "the OCSP response in \"%s\" is not sent: %s", section->staple,
-                     error.text);
-    staple_close(staple);
 }
 
 static void choose_default(struct certstore *store, const struct config *config)
@@ -343,8 +278,19 @@ static size_t lower_bound(const struct certstore *store, const char *name)
     return low;
 }
 
+/* An empty list is all of them. */
+static bool is_among(const struct certificate *certificate, const struct text_list *among)
+{
+    for (size_t i = 0; i < among->count; i++) {
+        if (certificate_is_of(certificate, among->items[i]))
+            return true;
+    }
+    return among->count == 0;
+}
+
 /* Sets `*known` if there is any certificate for the name. */
 static const struct certificate *find_name(const struct certstore *store,
+                                           const struct text_list *among,
                                            const char *name, uint32_t key_types,
                                            bool *known)
 {
@@ -352,6 +298,8 @@ static const struct certificate *find_name(const struct certstore *store,
         const struct entry *entry = &store->entries[i];
         if (strcmp(entry->name, name) != 0)
             break;
+        if (!is_among(entry->certificate, among))
+            continue;
         *known = true;
         if (fits(entry->certificate, key_types))
             return entry->certificate;
@@ -360,17 +308,18 @@ static const struct certificate *find_name(const struct certstore *store,
 }
 
 /* Exact name, then one-label wildcard. */
-static const struct certificate *find_sni(const struct certstore *store, const char *sni,
+static const struct certificate *find_sni(const struct certstore *store,
+                                          const struct text_list *among, const char *sni,
                                           uint32_t key_types, bool *known)
 {
-    const struct certificate *found = find_name(store, sni, key_types, known);
+    const struct certificate *found = find_name(store, among, sni, key_types, known);
     const char *parent = strchr(sni, '.');
     if (found || !parent || parent == sni || strlen(parent) >= NAME_MAX_BYTES)
         return found;
     char wildcard[NAME_MAX_BYTES + 1];
     wildcard[0] = '*';
     memcpy(wildcard + 1, parent, strlen(parent) + 1);
-    return find_name(store, wildcard, key_types, known);
+    return find_name(store, among, wildcard, key_types, known);
 }
 
 /* Where the default has a key that the client does not know, a certificate for one of the
@@ -386,18 +335,24 @@ static const struct certificate *find_default(const struct certstore *store,
     bool known = false;
     for (size_t i = 0; i < certificate->name_count; i++) {
         const struct certificate *other =
-            find_name(store, certificate->names[i], key_types, &known);
+            find_name(store, &all, certificate->names[i], key_types, &known);
         if (other)
             return other;
     }
     return NULL;
 }
 
-static void certificate_close(struct certificate *certificate)
+static const struct certificate *find_first(const struct certstore *store,
+                                            const struct text_list *among,
+                                            uint32_t key_types)
 {
-    wolfSSL_CTX_free(certificate->context);
-    staple_close(&certificate->staple);
-    for (size_t i = 0; i < certificate->name_count; i++)
-        free(certificate->names[i]);
-    free(certificate->names);
+    for (size_t i = 0; i < among->count; i++) {
+        for (size_t j = 0; j < store->count; j++) {
+            const struct certificate *certificate = &store->certificates[j];
+            if (fits(certificate, key_types) &&
+                certificate_is_of(certificate, among->items[i]))
+                return certificate;
+        }
+    }
+    return NULL;
 }

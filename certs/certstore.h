@@ -7,28 +7,12 @@
 #define CERTS_CERTSTORE_H
 
 #include <stdint.h>
-#include <time.h>
 
-#include "certs/staple.h"
+#include "certs/certificate.h"
 #include "certs/ticket_keys.h"
-#include "certs/tls_policy.h"
 #include "config/bundle.h"
 #include "config/config.h"
 #include "proxy/error.h"
-
-enum { SPKI_HASH_BYTES = 32 };
-
-struct certificate {
-    const char *name;              /* of its section; borrowed from the config */
-    WOLFSSL_CTX *context;          /* owned */
-    struct ticket_context tickets; /* what the context's tickets are bound to */
-    struct staple staple;          /* owned; what the context sends on request */
-    enum key_type key_type;
-    uint8_t spki_hash[SPKI_HASH_BYTES]; /* SHA-256 of its SubjectPublicKeyInfo */
-    time_t not_after;
-    char **names; /* owned: DNS names and IP addresses it is valid for, lower case */
-    size_t name_count;
-};
 
 struct certstore;
 
@@ -47,6 +31,16 @@ struct certstore *certstore_new(const struct config *config, const struct bundle
  * 1u << enum key_type) allows.  `sni` is lower case, "" for none.  NULL: none fits. */
 const struct certificate *certstore_find(const struct certstore *store, const char *sni,
                                          uint32_t key_types);
+
+/* The same among the certificates of the sections in `names`, of which the first is the
+ * default; with no names among all.  The name of a directory stands for what is in it. */
+const struct certificate *certstore_find_among(const struct certstore *store,
+                                               const struct text_list *names,
+                                               const char *sni, uint32_t key_types);
+
+/* The context for clients under the policy with this index in the configuration.  NULL:
+ * there is none, and none can stand in for it. */
+WOLFSSL_CTX *certstore_guarded(const struct certificate *certificate, size_t policy);
 
 /* Whether there is a certificate for `sni` itself, whatever key it has. */
 bool certstore_knows(const struct certstore *store, const char *sni);

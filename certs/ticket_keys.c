@@ -184,7 +184,7 @@ static int on_ticket(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
         .name = name, .iv = iv, .mac = mac, .text = text, .length = (word32)length};
 
     (void)ssl;
-    if (length <= NONCE_AT)
+    if (!context->keys || length <= NONCE_AT)
         return WOLFSSL_TICKET_RET_REJECT;
     *out_length = length;
     if (encrypt)

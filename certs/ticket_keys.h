@@ -65,7 +65,7 @@ void ticket_keys_free(struct ticket_keys *keys);
 enum { TICKET_BINDING_BYTES = 32 };
 
 struct ticket_context {
-    struct ticket_keys *keys; /* borrowed */
+    struct ticket_keys *keys; /* borrowed; NULL: every ticket is refused */
     uint8_t binding[TICKET_BINDING_BYTES];
 };
 

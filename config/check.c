@@ -4,22 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/suggest.h"
+#include "config/references.h"
 
 /* One configuration while it is checked. */
 struct check {
     struct config *config; /* borrowed */
     struct report *report; /* borrowed */
-    void *backends;        /* owned tsearch tree of struct config_backend by name */
     bool memory_short;
-};
-
-/* The sections of one kind. */
-struct section_array {
-    const char *word; /* of their headers */
-    const void *items;
-    size_t count;
-    size_t item_size;
 };
 
 /* An address and the listener that has it. */
@@ -28,13 +19,6 @@ struct listener_address {
     const struct config_listener *listener;
 };
 
-enum { SUGGEST_FROM_MAX = 256 }; /* names weighed for one "did you mean" */
-
-static void *check_names(struct check *check, const struct section_array *sections);
-static void check_backend_reference(struct check *check,
-                                    struct config_listener *listener);
-static void report_unknown_backend(struct check *check,
-                                   const struct config_listener *listener);
 static void check_listener_addresses(struct check *check);
 static void check_listener_address(struct check *check, void **tree,
                                    const struct listener_address *place);
@@ -43,9 +27,10 @@ static void check_directory(struct check *check,
                             const struct config_certificate *certificate);
 static void check_tls(struct check *check);
 static void warn_of_longer_secrets(struct check *check);
+static void check_balancers(struct check *check, const struct config_listener *listener);
 static bool has_choice_in(const struct choice_list *list, unsigned first, unsigned last);
 static void check_plaintext(struct check *check, const struct config_backend *backend);
-static int name_compare(const void *a, const void *b);
+static void check_send_proxy(struct check *check, const struct config_backend *backend);
 static int place_compare(const void *a, const void *b);
 static void keep(void *node);
 
@@ -55,20 +40,9 @@ static void keep(void *node);
 void check_config(struct config *config, struct report *report)
 {
     struct check check = {.config = config, .report = report};
-    void *listeners =
-        check_names(&check, &(struct section_array){"listener", config->listeners,
-                                                    config->listener_count,
-                                                    sizeof(struct config_listener)});
-    void *certificates =
-        check_names(&check, &(struct section_array){"certificate", config->certificates,
-                                                    config->certificate_count,
-                                                    sizeof(struct config_certificate)});
-    check.backends =
-        check_names(&check, &(struct section_array){"backend", config->backends,
-                                                    config->backend_count,
-                                                    sizeof(struct config_backend)});
+    check.memory_short = !check_references(config, report);
     for (size_t i = 0; i < config->listener_count; i++) {
-        check_backend_reference(&check, &config->listeners[i]);
+        check_balancers(&check, &config->listeners[i]);
     }
     if (config->certificate_count > CONFIG_CERTIFICATES_MAX) {
         CHECK_ERROR(&check, config->certificates[CONFIG_CERTIFICATES_MAX].section.line,
@@ -82,73 +56,11 @@ void check_config(struct config *config, struct report *report)
     check_defaults(&check);
     for (size_t i = 0; i < config->backend_count; i++) {
         check_plaintext(&check, &config->backends[i]);
+        check_send_proxy(&check, &config->backends[i]);
     }
     if (check.memory_short) {
         CHECK_ERROR(&check, 0, "there is no memory to check it");
     }
-    tdestroy(listeners, keep);
-    tdestroy(certificates, keep);
-    tdestroy(check.backends, keep);
-}
-
-/* Returns a tree of the sections by name; of those with one name, the first. */
-static void *check_names(struct check *check, const struct section_array *sections)
-{
-    void *tree = NULL;
-    const char *items = sections->items;
-    for (size_t i = 0; i < sections->count; i++) {
-        const void *item = items + i * sections->item_size;
-        const struct config_section *section = item;
-        const struct config_section *const *node = tsearch(item, &tree, name_compare);
-        if (node == NULL) {
-            check->memory_short = true;
-        } else if (*node != section) {
-            CHECK_ERROR(check, section->line, "section [%s %s] is already in line %u",
-                        sections->word, section->name, (*node)->line);
-        }
-    }
-    return tree;
-}
-
-static void check_backend_reference(struct check *check, struct config_listener *listener)
-{
-    struct config *config = check->config;
-    if (listener->backend_name != NULL) {
-        struct config_backend *const *node =
-            tfind(listener->backend_name, &check->backends, name_compare);
-        if (node == NULL) {
-            report_unknown_backend(check, listener);
-        } else {
-            listener->backend = *node;
-        }
-        return;
-    }
-    if (listener->backend_line != 0) {
-        return; /* its value is reported already */
-    }
-    if (config->backend_count > 1) {
-        CHECK_ERROR(
-            check, listener->section.line,
-            "listener \"%s\": there are several backends (choose one: backend = %s)",
-            listener->section.name, config->backends[0].section.name);
-    }
-    listener->backend = config->backends;
-}
-
-static void report_unknown_backend(struct check *check,
-                                   const struct config_listener *listener)
-{
-    const struct config *config = check->config;
-    struct suggestion suggestion;
-    suggestion_init(&suggestion, listener->backend_name);
-    const bool kept =
-        check->report->count < REPORT_ENTRIES_MAX; /* else nobody reads it */
-    for (size_t i = 0; kept && i < config->backend_count && i < SUGGEST_FROM_MAX; i++) {
-        suggestion_offer(&suggestion, config->backends[i].section.name);
-    }
-    CHECK_ERROR(
-        check, listener->backend_line, "listener \"%s\": backend \"%s\" is not defined%s",
-        listener->section.name, listener->backend_name, suggestion_words(&suggestion));
 }
 
 static void check_listener_addresses(struct check *check)
@@ -239,10 +151,13 @@ static void check_plaintext(struct check *check, const struct config_backend *ba
     }
 }
 
-/* Of two sections, or of a name and a section: sections begin with their name. */
-static int name_compare(const void *a, const void *b)
+static void check_send_proxy(struct check *check, const struct config_backend *backend)
 {
-    return strcmp(a, b);
+    if (backend->send_proxy_certificate && backend->send_proxy != SEND_PROXY_V2_TLS) {
+        CHECK_ERROR(check, backend->send_proxy_certificate_line,
+                    "backend \"%s\": send_proxy_certificate needs send_proxy = v2-tls",
+                    backend->section.name);
+    }
 }
 
 static int place_compare(const void *a, const void *b)
@@ -294,6 +209,18 @@ static void warn_of_longer_secrets(struct check *check)
                    tls->unanswered_rekey_line,
                    "unanswered_rekey = keep: the promise does not hold for clients that "
                    "do not renew their keys");
+    }
+}
+
+/* Who may name clients may name any. */
+static void check_balancers(struct check *check, const struct config_listener *listener)
+{
+    if (listener->accept_proxy && listener->proxy_networks.count == 0) {
+        CHECK_ERROR(
+            check, listener->accept_proxy_line,
+            "listener \"%s\": accept_proxy needs proxy_networks, the addresses of "
+            "the load balancers to believe (such as 10.0.0.0/8)",
+            listener->section.name);
     }
 }
 

@@ -312,7 +312,7 @@ static void key_take(struct parse *parse, const struct reader_item *item)
         return;
     }
     unsigned *first_line = &parse->key_lines[key - keys_table];
-    if (*first_line != 0) {
+    if (*first_line != 0 && !keys_is_list(key)) {
         PARSE_ERROR(parse, item->line, "key \"%s\" in %s is already in line %u",
                     item->key, parse->title, *first_line);
         return;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "config/cert_set.h"
+#include "config/list.h"
 #include "config/value.h"
 #include "proxy/error.h"
 #include "proxy/log.h"
@@ -24,6 +25,8 @@ enum {
     CONFIG_CHAIN_MAX = 256 * 1024, /* bytes of a certificate chain file */
     CONFIG_KEY_MAX = 64 * 1024,    /* bytes of a private key file */
     CONFIG_STAPLE_MAX = 64 * 1024, /* bytes of an OCSP response */
+    CONFIG_CA_MAX = 1024 * 1024,   /* bytes of a file of client CAs */
+    CONFIG_CRL_MAX = 16 * 1024 * 1024,
 };
 
 /* The name of the blob that holds the INI text itself; its bytes are preceded by nothing.
@@ -109,9 +112,55 @@ struct config_listener {
     unsigned address_line;
     char *backend_name; /* NULL: the only one */
     unsigned backend_line;
-    const struct config_backend *backend; /* borrowed from the same config; never NULL in
-                                             a config without errors */
+    const struct config_backend *backend; /* borrowed from the same config; NULL: only
+                                             clients with a route are served */
     enum unknown_sni unknown_sni;
+    struct text_list alpn; /* protocols in the server's order; empty: none is spoken of */
+    bool accept_proxy;     /* a load balancer says who the client is */
+    unsigned accept_proxy_line;
+    struct network_list proxy_networks; /* of such load balancers */
+    char *clients_name;                 /* NULL: no client certificate is asked for */
+    unsigned clients_line;
+    const struct config_clients *clients; /* borrowed; NULL: as above */
+};
+
+/*
+ * Which clients of a listener get something else than the listener says.  What a route
+ * leaves out is the listener's.
+ */
+struct config_route {
+    struct config_section section;
+    char *listener_name; /* NULL: all */
+    unsigned listener_line;
+    const struct config_listener *listener; /* borrowed; NULL: all */
+    struct text_list sni; /* exact names and one-label wildcards; empty: any or none */
+    unsigned sni_line;
+    struct text_list alpn; /* the route is for clients that offer one of these */
+    char *backend_name;
+    unsigned backend_line;
+    const struct config_backend *backend; /* borrowed; NULL: the listener's */
+    struct text_list certificates;        /* names; empty: all */
+    unsigned certificates_line;
+    char *clients_name;
+    unsigned clients_line;
+    const struct config_clients *clients; /* borrowed; NULL: the listener's */
+};
+
+enum clients_mode { CLIENTS_REQUIRED, CLIENTS_OPTIONAL };
+
+/* Who may connect, by certificate: one policy. */
+struct config_clients {
+    struct config_section section;
+    char *ca; /* path, PEM: the authorities whose certificates are accepted */
+    unsigned ca_line;
+    enum clients_mode mode;
+    char *crl; /* path, PEM or DER; NULL: nothing is revoked */
+    unsigned crl_line;
+    struct text_list allow_cn;  /* with all allow lists empty every certificate of the */
+    struct text_list allow_dns; /* authorities will do, else one match in any list */
+    struct text_list allow_uri;
+    struct text_list allow_email;
+    struct network_list allow_ip;
 };
 
 struct config_certificate {
@@ -139,6 +188,8 @@ struct config_backend {
                          of each address */
     bool allow_remote_plaintext;
     enum send_proxy send_proxy;
+    bool send_proxy_certificate; /* of the client, whole */
+    unsigned send_proxy_certificate_line;
 };
 
 struct config_limits {
@@ -165,6 +216,10 @@ struct config {
     struct config_log log;
     struct config_listener *listeners; /* owned arrays, in the order of the text */
     size_t listener_count;
+    struct config_route *routes;
+    size_t route_count;
+    struct config_clients *clients;
+    size_t clients_count;
     struct config_certificate *certificates;
     size_t certificate_count;
     struct config_backend *backends;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/refusal.h"
+
 #define SECOND ((uint64_t)1000)
 #define MINUTE (60 * SECOND)
 #define HOUR   (60 * MINUTE)
@@ -13,6 +15,7 @@
 static_assert(sizeof(enum tls_version) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum tls_unanswered) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum unknown_sni) == sizeof(unsigned), "enums are not unsigned");
+static_assert(sizeof(enum clients_mode) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum send_proxy) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum log_level) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum log_format) == sizeof(unsigned), "enums are not unsigned");
@@ -26,13 +29,10 @@ static const char *const tls_group_words[] = {"X25519MLKEM768", "X25519", "secp2
 static const char *const unanswered_words[] = {"close", "keep", NULL};
 static const char *const lifetime_words[] = {"window", "unlimited", NULL};
 static const char *const unknown_sni_words[] = {"default", "refuse", NULL};
+static const char *const clients_mode_words[] = {"required", "optional", NULL};
 static const char *const send_proxy_words[] = {"off", "v1", "v2", "v2-tls", NULL};
 static const char *const log_level_words[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_format_words[] = {"text", "json", NULL};
-
-static const char *refuse_version(const char *word);
-static const char *refuse_suite(const char *word);
-static const char *refuse_group(const char *word);
 
 const struct section_type keys_sections[SECTION_KINDS] = {
     [SECTION_PROXY] = {.word = "proxy",
@@ -51,6 +51,15 @@ const struct section_type keys_sections[SECTION_KINDS] = {
                           .offset = offsetof(struct config, listeners),
                           .count_offset = offsetof(struct config, listener_count),
                           .help = "Where clients connect; any number of these sections"},
+    [SECTION_ROUTE] = {.word = "route",
+                       .sample = "api",
+                       .size = sizeof(struct config_route),
+                       .offset = offsetof(struct config, routes),
+                       .count_offset = offsetof(struct config, route_count),
+                       .help =
+                           "Clients that get something else than their listener says: "
+                           "of the routes with the name a client asks for, exact before "
+                           "wildcard before none, the first whose alpn suits it"},
     [SECTION_CERTIFICATE] = {.word = "certificate",
                              .sample = "main",
                              .required = true,
@@ -60,6 +69,15 @@ const struct section_type keys_sections[SECTION_KINDS] = {
                              .help =
                                  "A certificate with its private key; clients get the "
                                  "one whose names match"},
+    [SECTION_CLIENTS] = {.word = "clients",
+                         .sample = "staff",
+                         .size = sizeof(struct config_clients),
+                         .offset = offsetof(struct config, clients),
+                         .count_offset = offsetof(struct config, clients_count),
+                         .help =
+                             "Which client certificates are accepted where a listener "
+                             "or route names this policy; such sessions are never "
+                             "resumed"},
     [SECTION_BACKEND] = {.word = "backend",
                          .sample = "app",
                          .required = true,
@@ -82,6 +100,10 @@ const struct section_type keys_sections[SECTION_KINDS] = {
 #define TLS(member) .section = SECTION_TLS, .offset = offsetof(struct config_tls, member)
 #define LISTENER(member)                                                                 \
     .section = SECTION_LISTENER, .offset = offsetof(struct config_listener, member)
+#define ROUTE(member)                                                                    \
+    .section = SECTION_ROUTE, .offset = offsetof(struct config_route, member)
+#define CLIENTS(member)                                                                  \
+    .section = SECTION_CLIENTS, .offset = offsetof(struct config_clients, member)
 #define CERTIFICATE(member)                                                              \
     .section = SECTION_CERTIFICATE, .offset = offsetof(struct config_certificate, member)
 #define BACKEND(member)                                                                  \
@@ -160,14 +182,14 @@ const struct key keys_table[] = {
      TLS(min_version),
      .type = KEY_CHOICE,
      .choices = tls_version_words,
-     .refusal = refuse_version,
+     .refusal = refusal_of_version,
      .standard = "1.2",
      .help = "The least version of TLS that is accepted"},
     {.name = "suites",
      TLS(suites),
      .type = KEY_CHOICES,
      .choices = tls_cipher_words,
-     .refusal = refuse_suite,
+     .refusal = refusal_of_suite,
      .standard = "AES-128-GCM, AES-256-GCM, CHACHA20-POLY1305",
      .help = "Cipher suites by their cipher, the preferred first; each stands for the "
              "TLS 1.3 suite and those of TLS 1.2 with ECDHE"},
@@ -176,7 +198,7 @@ const struct key keys_table[] = {
      LINE(tls, groups_line),
      .type = KEY_CHOICES,
      .choices = tls_group_words,
-     .refusal = refuse_group,
+     .refusal = refusal_of_group,
      .standard = "X25519MLKEM768, X25519, secp256r1",
      .help = "Groups for the key exchange, the preferred first"},
     {.name = "unsafe_short_window",
@@ -199,14 +221,88 @@ const struct key keys_table[] = {
      LINE(listener, backend_line),
      .type = KEY_NAME,
      .sample = "app",
-     .help = "Name of the backend; may be left out when there is only one"},
+     .help = "Name of the backend; may be left out when there is only one, or when only "
+             "clients with a route shall be served"},
     {.name = "unknown_sni",
      LISTENER(unknown_sni),
      .type = KEY_CHOICE,
      .choices = unknown_sni_words,
      .standard = "default",
-     .help = "What a client gets that asks for a name without a certificate: the default "
-             "one, or the alert unrecognized_name; who asks for none gets the default"},
+     .help = "What a client gets that asks for a name that no certificate and no route "
+             "has: the default certificate, as without a name, or unrecognized_name"},
+    {.name = "clients",
+     LISTENER(clients_name),
+     LINE(listener, clients_line),
+     .type = KEY_NAME,
+     .sample = "staff",
+     .help = "Name of the policy for client certificates; without one none is asked for"},
+    {.name = "alpn",
+     LISTENER(alpn),
+     .type = KEY_LIST,
+     .check_item = list_check_protocol,
+     .takes = "protocol, ...",
+     .sample = "h2, http/1.1",
+     .help = "Application protocols of the backend, the preferred first; a client that "
+             "offers only others is refused"},
+    {.name = "accept_proxy",
+     LISTENER(accept_proxy),
+     LINE(listener, accept_proxy_line),
+     .type = KEY_BOOL,
+     .standard = "no",
+     .help =
+         "Whether every connection begins with a PROXY protocol header (v1 or v2) of a "
+         "load balancer, which says who the client is"},
+    {.name = "proxy_networks",
+     LISTENER(proxy_networks),
+     .type = KEY_NETWORKS,
+     .sample = "10.0.0.0/8, 192.168.1.1",
+     .help = "With accept_proxy, the load balancers; connections of others are closed"},
+
+    {.name = "listener",
+     ROUTE(listener_name),
+     LINE(route, listener_line),
+     .type = KEY_NAME,
+     .sample = "web",
+     .help = "Name of the listener that the route belongs to; without one, all"},
+    {.name = "sni",
+     ROUTE(sni),
+     LINE(route, sni_line),
+     .type = KEY_LIST,
+     .check_item = list_check_host,
+     .takes = "name, *.name, ...",
+     .sample = "api.example.com, *.api.example.com",
+     .help = "The names that clients ask for; a star is one label; without the key any "
+             "name or none"},
+    {.name = "alpn",
+     ROUTE(alpn),
+     .type = KEY_LIST,
+     .check_item = list_check_protocol,
+     .takes = "protocol, ...",
+     .sample = "h2, http/1.1",
+     .help =
+         "The route is for clients that offer one of these protocols, and they get the "
+         "first of them; without the key it is for all, with the listener's protocols"},
+    {.name = "backend",
+     ROUTE(backend_name),
+     LINE(route, backend_line),
+     .type = KEY_NAME,
+     .sample = "app",
+     .help = "Name of the backend; without one, the listener's"},
+    {.name = "certificate",
+     ROUTE(certificates),
+     LINE(route, certificates_line),
+     .type = KEY_LIST,
+     .check_item = keys_check_name,
+     .takes = "name, ...",
+     .sample = "main",
+     .help = "Names of the certificates to choose from, the first for clients that none "
+             "matches; without the key all"},
+    {.name = "clients",
+     ROUTE(clients_name),
+     LINE(route, clients_line),
+     .type = KEY_NAME,
+     .sample = "staff",
+     .help = "Name of the policy for client certificates; without one, the listener's"},
 
     {.name = "chain",
      CERTIFICATE(chain),
@@ -251,6 +347,66 @@ const struct key keys_table[] = {
          "Whether clients that ask for no name or an unknown one get this certificate; "
          "if no section says so, they get the first"},
 
+    {.name = "ca",
+     CLIENTS(ca),
+     LINE(clients, ca_line),
+     .type = KEY_PATH,
+     .required = true,
+     .sample = "/etc/pawl/clients-ca.pem",
+     .help = "PEM file with the authorities whose certificates are accepted"},
+    {.name = "mode",
+     CLIENTS(mode),
+     .type = KEY_CHOICE,
+     .choices = clients_mode_words,
+     .standard = "required",
+     .help = "Whether a client without a certificate is refused; one with a wrong "
+             "certificate always is"},
+    {.name = "crl",
+     CLIENTS(crl),
+     LINE(clients, crl_line),
+     .type = KEY_PATH,
+     .sample = "/etc/pawl/clients-crl.pem",
+     .help =
+         "PEM or DER file with the lists of revoked certificates, one of each authority "
+         "that signs clients"},
+    {.name = "allow_cn",
+     CLIENTS(allow_cn),
+     .type = KEY_LIST,
+     .check_item = list_check_common_name,
+     .takes = "text, ...",
+     .sample = "Alice Example",
+     .help =
+         "Common names that are accepted; with any allow key a certificate must match "
+         "one entry of one of them"},
+    {.name = "allow_dns",
+     CLIENTS(allow_dns),
+     .type = KEY_LIST,
+     .check_item = list_check_host,
+     .takes = "name, *.name, ...",
+     .sample = "*.internal.example.com",
+     .help = "DNS names that are accepted; a star is one label"},
+    {.name = "allow_uri",
+     CLIENTS(allow_uri),
+     .type = KEY_LIST,
+     .check_item = list_check_uri,
+     .takes = "URI, URI/*, ...",
+     .sample = "spiffe://example.com/web/*",
+     .help =
+         "URIs that are accepted, such as SPIFFE identities; a star at the end is one "
+         "segment of the path"},
+    {.name = "allow_email",
+     CLIENTS(allow_email),
+     .type = KEY_LIST,
+     .check_item = list_check_mail,
+     .takes = "address, *@domain, ...",
+     .sample = "*@example.com",
+     .help = "E-mail addresses that are accepted; a star is any mailbox of the domain"},
+    {.name = "allow_ip",
+     CLIENTS(allow_ip),
+     .type = KEY_NETWORKS,
+     .sample = "10.0.0.0/8",
+     .help = "IP addresses in the certificate that are accepted, by network"},
+
     {.name = "address",
      BACKEND(addresses),
      LINE(backend, address_line),
@@ -280,7 +436,14 @@ const struct key keys_table[] = {
      .choices = send_proxy_words,
      .standard = "off",
      .help = "PROXY protocol header that tells the backend the client's address; v2-tls "
-             "adds what is known of its TLS session"},
+             "adds what is known of its TLS session and its certificate's common name"},
+    {.name = "send_proxy_certificate",
+     BACKEND(send_proxy_certificate),
+     LINE(backend, send_proxy_certificate_line),
+     .type = KEY_BOOL,
+     .standard = "no",
+     .help =
+         "Whether v2-tls also holds the client's whole certificate, up to some 7 KiB"},
 
     {.name = "handshake_timeout",
      LIMIT(handshake_timeout_ms),
@@ -335,107 +498,3 @@ const struct key keys_table[] = {
 };
 
 const size_t keys_count = sizeof(keys_table) / sizeof(keys_table[0]);
-
-const struct section_type *keys_find_section(const char *word)
-{
-    for (size_t i = 0; i < SECTION_KINDS; i++) {
-        if (strcmp(keys_sections[i].word, word) == 0) {
-            return &keys_sections[i];
-        }
-    }
-    return NULL;
-}
-
-const struct key *keys_find(enum section_kind section, const char *name)
-{
-    for (size_t i = 0; i < keys_count; i++) {
-        if (keys_table[i].section == section && strcmp(keys_table[i].name, name) == 0) {
-            return &keys_table[i];
-        }
-    }
-    return NULL;
-}
-
-bool keys_set_defaults(enum section_kind kind, void *section, struct error *error)
-{
-    for (size_t i = 0; i < keys_count; i++) {
-        const struct key *key = &keys_table[i];
-        if (key->section == kind && key->standard != NULL &&
-            !keys_read(key, key->standard, "", section, error)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-void keys_clear(enum section_kind kind, void *section)
-{
-    for (size_t i = 0; i < keys_count; i++) {
-        const struct key *key = &keys_table[i];
-        if (key->section == kind && (key->type == KEY_NAME || key->type == KEY_PATH)) {
-            char *string = NULL;
-            void *place = (char *)section + key->offset;
-            memcpy(&string, place, sizeof(string));
-            free(string);
-            memset(place, 0, sizeof(string));
-        }
-    }
-}
-
-static const char *refuse_version(const char *word)
-{
-    static const char *const old[] = {"1.0",   "1.1",     "SSLv3",
-                                      "TLSv1", "TLSv1.0", "TLSv1.1"};
-    for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
-        if (strcasecmp(word, old[i]) == 0) {
-            return "it knows no authenticated encryption and is not compiled in";
-        }
-    }
-    return NULL;
-}
-
-static const char *refuse_suite(const char *word)
-{
-    static const struct {
-        const char *part;
-        const char *reason;
-    } reasons[] = {
-        {"NULL", "it encrypts nothing"},
-        {"anon", "it authenticates nobody"},
-        {"EXPORT", "it was weakened on purpose"},
-        {"PSK", "it rests on a secret of outsiders"},
-        {"CBC", "CBC mode is not authenticated encryption and is not compiled in"},
-        {"RC4", "RC4 is broken"},
-        {"DES", "DES is broken"},
-        {"DHE_RSA", "finite-field groups are slow and often weak; ECDHE does the same"},
-        {"DH_", "a static key exchange is not forward-secret"},
-        {"TLS_RSA_", "RSA key exchange is not forward-secret: who gets the certificate's "
-                     "key reads all recorded traffic"},
-        {"CCM", "CCM is not compiled in; GCM and ChaCha20 are faster and as strong"},
-    };
-    bool ephemeral = strstr(word, "ECDHE") != NULL;
-    if (strstr(word, "_GCM_") != NULL &&
-        (ephemeral || strncmp(word, "TLS_AES", 7) == 0)) {
-        return "suites are named by their cipher here: AES-128-GCM or AES-256-GCM";
-    }
-    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
-        bool names_exchange = strncmp(reasons[i].part, "DH", 2) == 0;
-        if (strstr(word, reasons[i].part) != NULL && !(ephemeral && names_exchange)) {
-            return reasons[i].reason;
-        }
-    }
-    return NULL;
-}
-
-static const char *refuse_group(const char *word)
-{
-    if (strncasecmp(word, "ffdhe", 5) == 0) {
-        return "finite-field groups are slow; use X25519";
-    }
-    if (strcasecmp(word, "secp384r1") == 0 || strcasecmp(word, "secp521r1") == 0 ||
-        strncasecmp(word, "P-", 2) == 0) {
-        return "it costs a server several times X25519 and adds no security that the "
-               "others lack (P-256 is written secp256r1)";
-    }
-    return NULL;
-}

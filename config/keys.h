@@ -22,7 +22,9 @@ enum section_kind {
     SECTION_PROXY,
     SECTION_TLS,
     SECTION_LISTENER,
+    SECTION_ROUTE,
     SECTION_CERTIFICATE,
+    SECTION_CLIENTS,
     SECTION_BACKEND,
     SECTION_LIMITS,
     SECTION_LOG,
@@ -52,6 +54,9 @@ enum key_value_type {
     KEY_PATH,             /* char *, owned; made relative to the directory of the text */
     KEY_LISTEN,           /* struct address_list to listen on */
     KEY_CONNECT,          /* struct address_list to connect to */
+    KEY_LIST,             /* struct text_list of words that pass check_item; the key may
+                             stand in several lines, whose words add up */
+    KEY_NETWORKS,         /* struct network_list; likewise */
 };
 
 struct key {
@@ -65,6 +70,8 @@ struct key {
     const char *const *choices;               /* the last is NULL */
     const char *(*refusal)(const char *word); /* why a word that is not among the choices
                                                  never will be; NULL: no reason known */
+    bool (*check_item)(char *item, struct error *error); /* of a KEY_LIST */
+    const char *takes; /* of a KEY_LIST: its items in words */
     bool required;
     const char *unless;   /* the key of the section that makes it not required; or NULL */
     bool is_aside;        /* a comment in the example: it does not go with the others */
@@ -83,6 +90,12 @@ const struct key *keys_find(enum section_kind section, const char *name);
 
 /* Letters, digits, ".", "_" and "-"; at least one, less than CONFIG_NAME_MAX. */
 bool keys_is_name(const char *text);
+
+/* The same for an item of a KEY_LIST. */
+bool keys_check_name(char *item, struct error *error) MUST_CHECK;
+
+/* Whether the key may stand in several lines of its section. */
+bool keys_is_list(const struct key *key);
 
 /* Reads `text` into the key's place in `section`, which is as it was if that fails. */
 bool keys_read(const struct key *key, const char *text, const char *file, void *section,

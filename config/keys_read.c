@@ -22,6 +22,58 @@ static bool read_path(const char *text, const char *file, void *place,
 static bool put_string(char *string, void *place, struct error *error);
 static void join_choices(const struct key *key, char *text, size_t size);
 
+const struct section_type *keys_find_section(const char *word)
+{
+    for (size_t i = 0; i < SECTION_KINDS; i++) {
+        if (strcmp(keys_sections[i].word, word) == 0) {
+            return &keys_sections[i];
+        }
+    }
+    return NULL;
+}
+
+const struct key *keys_find(enum section_kind section, const char *name)
+{
+    for (size_t i = 0; i < keys_count; i++) {
+        if (keys_table[i].section == section && strcmp(keys_table[i].name, name) == 0) {
+            return &keys_table[i];
+        }
+    }
+    return NULL;
+}
+
+bool keys_set_defaults(enum section_kind kind, void *section, struct error *error)
+{
+    for (size_t i = 0; i < keys_count; i++) {
+        const struct key *key = &keys_table[i];
+        if (key->section == kind && key->standard != NULL &&
+            !keys_read(key, key->standard, "", section, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void keys_clear(enum section_kind kind, void *section)
+{
+    for (size_t i = 0; i < keys_count; i++) {
+        const struct key *key = &keys_table[i];
+        void *place = (char *)section + key->offset;
+        if (key->section == kind && key->type == KEY_LIST) {
+            text_list_clear(place);
+        }
+        if (key->section == kind && key->type == KEY_NETWORKS) {
+            network_list_clear(place);
+        }
+        if (key->section == kind && (key->type == KEY_NAME || key->type == KEY_PATH)) {
+            char *string = NULL;
+            memcpy(&string, place, sizeof(string));
+            free(string);
+            memset(place, 0, sizeof(string));
+        }
+    }
+}
+
 bool keys_is_name(const char *text)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
@@ -29,6 +81,19 @@ bool keys_is_name(const char *text)
                                   "0123456789._-";
     const size_t length = strlen(text);
     return length > 0 && length < CONFIG_NAME_MAX && strspn(text, allowed) == length;
+}
+
+bool keys_check_name(char *item, struct error *error)
+{
+    return keys_is_name(item) ||
+           error_set(error,
+                     "\"%s\" is not a name (letters, digits, \".\", \"_\" and \"-\")",
+                     item);
+}
+
+bool keys_is_list(const struct key *key)
+{
+    return key->type == KEY_LIST || key->type == KEY_NETWORKS;
 }
 
 bool keys_read(const struct key *key, const char *text, const char *file, void *section,
@@ -64,6 +129,10 @@ bool keys_read(const struct key *key, const char *text, const char *file, void *
         return value_read_addresses(text, ADDRESS_LISTEN, place, error);
     case KEY_CONNECT:
         return value_read_addresses(text, ADDRESS_CONNECT, place, error);
+    case KEY_LIST:
+        return text_list_append(place, text, key->check_item, error);
+    case KEY_NETWORKS:
+        return network_list_append(place, text, error);
     }
     return error_set(error, "the key is of no known type");
 }
@@ -110,6 +179,12 @@ void keys_describe(const struct key *key, char *text, size_t size)
         return;
     case KEY_CONNECT:
         snprintf(text, size, "HOST:PORT, unix:PATH, ...");
+        return;
+    case KEY_LIST:
+        snprintf(text, size, "%s", key->takes);
+        return;
+    case KEY_NETWORKS:
+        snprintf(text, size, "IP address, NETWORK/BITS, ...");
         return;
     }
 }

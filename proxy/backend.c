@@ -3,15 +3,19 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "certs/client.h"
+#include "proxy/origin.h"
 #include "proxy/proxy_protocol.h"
 #include "proxy/session.h"
 
-enum { BACKOFF_FIRST_MS = 10, BACKOFF_MOST_MS = 250 };
+enum { BACKOFF_FIRST_MS = 10, BACKOFF_MOST_MS = 250, ID_BYTES = 16 };
 
 static enum session_step backend_try_next(struct session *session);
 static enum session_step backend_finish_attempt(struct session *session);
@@ -21,6 +25,9 @@ static void backend_note_failure(struct session *session, const struct error *er
 static enum session_step backend_connected(struct session *session);
 static enum session_step backend_hear_client(struct session *session);
 static bool backend_introduce(struct session *session);
+static bool backend_make_id(struct session *session);
+static void backend_add_identity(const struct session *session,
+                                 struct proxy_facts *facts);
 
 int backend_open(const struct address *address, bool *connecting, struct error *error)
 {
@@ -73,8 +80,7 @@ enum session_step backend_run(struct session *session, unsigned events)
             return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory");
         connect->started_ms = session_now(session);
         connect->backoff_ms = BACKOFF_FIRST_MS;
-        connect->first =
-            (uint8_t)snapshot_rotate(session->snapshot, session->listener->backend);
+        connect->first = (uint8_t)snapshot_rotate(session->snapshot, session->target);
         return backend_try_next(session);
     }
     if (events & SESSION_BACKEND_WRITABLE)
@@ -96,7 +102,7 @@ enum session_step backend_run(struct session *session, unsigned events)
 /* Tries the addresses that are left of this round. */
 static enum session_step backend_try_next(struct session *session)
 {
-    const struct config_backend *backend = session->listener->backend;
+    const struct config_backend *backend = session->target;
     struct session_connect *connect = &session->connect;
 
     while (connect->tried < backend->addresses.count) {
@@ -143,7 +149,7 @@ static void backend_note_failure(struct session *session, const struct error *er
 static enum session_step backend_pause(struct session *session)
 {
     struct session_connect *connect = &session->connect;
-    uint64_t end = connect->started_ms + session->listener->backend->wait_ms;
+    uint64_t end = connect->started_ms + session->target->wait_ms;
 
     if (session_now(session) >= end)
         return backend_give_up(session);
@@ -204,7 +210,7 @@ static enum session_step backend_hear_client(struct session *session)
 /* Tells the backend who the client is, before the client's first byte. */
 static bool backend_introduce(struct session *session)
 {
-    enum send_proxy kind = session->listener->backend->send_proxy;
+    enum send_proxy kind = session->target->send_proxy;
     struct sockaddr_storage client = {0}, server = {0};
     socklen_t client_length = sizeof(client), server_length = sizeof(server);
     WOLFSSL *ssl = session->client.ssl;
@@ -212,16 +218,52 @@ static bool backend_introduce(struct session *session)
 
     if (kind == SEND_PROXY_OFF)
         return true;
+    if (kind == SEND_PROXY_V2_TLS && !backend_make_id(session))
+        return false;
     (void)getpeername(session->client.fd, (struct sockaddr *)&client, &client_length);
     (void)getsockname(session->client.fd, (struct sockaddr *)&server, &server_length);
-    const struct proxy_facts facts = {
-        .client = (struct sockaddr *)&client,
-        .server = (struct sockaddr *)&server,
+    const struct origin *origin = session->origin;
+    struct proxy_facts facts = {
+        .client = origin ? &origin->client.any : (struct sockaddr *)&client,
+        .server = origin ? &origin->server.any : (struct sockaddr *)&server,
         .sni = session->sni,
+        .alpn = session->alpn,
         .tls_version = wolfSSL_get_version(ssl),
         .tls_cipher = wolfSSL_get_cipher(ssl),
         .tls_group = wolfSSL_get_curve_name(ssl),
+        .unique_id = session->id,
     };
+    backend_add_identity(session, &facts);
     size_t length = proxy_protocol_write(kind, &facts, header);
+    if (session->identity)
+        client_drop_certificate(session->identity);
     return stream_keep(&session->backend, header, length);
+}
+
+/* By which a line of our log and one of the backend's are found to be of one session. */
+static bool backend_make_id(struct session *session)
+{
+    uint8_t random[ID_BYTES];
+    char *text = malloc(2 * ID_BYTES + 1);
+
+    if (!text || getrandom(random, sizeof(random), GRND_NONBLOCK) != sizeof(random)) {
+        free(text);
+        return false;
+    }
+    for (size_t i = 0; i < ID_BYTES; i++)
+        (void)snprintf(text + 2 * i, 3, "%02x", random[i]);
+    session->id = text;
+    return true;
+}
+
+static void backend_add_identity(const struct session *session, struct proxy_facts *facts)
+{
+    const struct client *identity = session->identity;
+
+    if (!identity || identity->verdict != CLIENT_ACCEPTED)
+        return;
+    facts->client_verified = true;
+    facts->client_cn = identity->cn;
+    facts->certificate = identity->certificate;
+    facts->certificate_size = identity->certificate_size;
 }

@@ -29,6 +29,11 @@ static bool generation_find_certificates(struct generation *generation,
                                          struct capture *capture, struct error *error);
 static bool capture_certificate(struct capture *capture,
                                 const struct config_certificate *certificate);
+static void capture_clients(struct capture *capture,
+                            const struct config_clients *clients);
+static void capture_policy_file(struct capture *capture,
+                                const struct config_clients *clients, const char *path,
+                                size_t most_bytes);
 static bool capture_file(struct capture *capture, struct bundle_builder *builder,
                          const struct config_certificate *certificate, const char *path);
 static void capture_staple(struct capture *capture,
@@ -148,6 +153,8 @@ static void generation_capture_files(struct generation *generation,
         if (!capture_certificate(&capture, &config->certificates[i]))
             cert_set_remove(&generation->offered, i);
     }
+    for (size_t i = 0; i < config->clients_count; i++)
+        capture_clients(&capture, &config->clients[i]);
     if (!generation_add_left_out(generation, capture.chains, &error))
         goto fail;
     generation->bundle_fd = bundle_seal(capture.chains, &error);
@@ -184,6 +191,12 @@ static bool generation_find_certificates(struct generation *generation,
             (void)file_list_add(files, certificate->key);
         if (certificate->staple)
             (void)file_list_add(files, certificate->staple);
+    }
+    for (size_t i = 0; i < config->clients_count; i++) {
+        if (config->clients[i].ca)
+            (void)file_list_add(files, config->clients[i].ca);
+        if (config->clients[i].crl)
+            (void)file_list_add(files, config->clients[i].crl);
     }
     free(layout_scan(config, source->older, files, NULL, &size));
     generation->files_state = file_list_state(files);
@@ -228,6 +241,29 @@ static bool capture_certificate(struct capture *capture,
     if (certificate->staple)
         capture_staple(capture, certificate);
     return true;
+}
+
+static void capture_clients(struct capture *capture, const struct config_clients *clients)
+{
+    if (clients->ca)
+        capture_policy_file(capture, clients, clients->ca, CONFIG_CA_MAX);
+    if (clients->crl)
+        capture_policy_file(capture, clients, clients->crl, CONFIG_CRL_MAX);
+}
+
+static void capture_policy_file(struct capture *capture,
+                                const struct config_clients *clients, const char *path,
+                                size_t most_bytes)
+{
+    struct error error;
+
+    if (bundle_add_file(capture->chains, path, most_bytes, &error))
+        return;
+    report_add(capture->report, REPORT_ERROR, capture->config->file,
+               path == clients->ca ? clients->ca_line : clients->crl_line,
+               "clients \"%s\": %s", clients->section.name, error.text);
+    /* Two policies may share a file: then the blob is there. */
+    (void)!bundle_add(capture->chains, path, "", 0, &error);
 }
 
 /* An empty blob tells the roles that the file's absence has been reported. */

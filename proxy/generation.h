@@ -29,7 +29,7 @@ struct generation {
     int bundle_fd;           /* owned; -1: could not be made */
     int keys_fd;             /* owned */
     struct cert_set offered; /* the certificates that the bundles ask to be served */
-    struct file_list files;  /* owned; what certificates depend on */
+    struct file_list files;  /* owned; what certificates and policies depend on */
     uint64_t files_state;    /* of them, before they were read */
     size_t kept;             /* how many of these are as an earlier generation had them */
 };
@@ -51,8 +51,9 @@ bool generation_add_left_out(const struct generation *generation,
                              struct bundle_builder *chains,
                              struct error *error) MUST_CHECK;
 
-/* Whether both offer the same certificates, to the byte.  Private keys follow from that:
- * only the one that fits is ever served. */
+/* Whether both, of one text, offer the same certificates and have the same files of
+ * client policies, to the byte.  Private keys follow from that: only the one that fits is
+ * ever served. */
 bool generation_is_same(const struct generation *a, const struct generation *b);
 
 /* NULL is allowed. */

@@ -20,9 +20,13 @@ static bool copy_certificate(struct reduction *chains, struct reduction *keys,
                              const struct config_certificate *certificate, bool is_older,
                              struct error *error);
 static bool copy_text(const struct reduction *chains, struct error *error);
+static bool copy_clients(const struct reduction *chains, const struct config *config,
+                         struct error *error);
 static bool copy_kept(struct generation *generation, struct reduction *chains,
                       struct reduction *keys, const struct generation *older,
                       struct error *error);
+static bool has_same_clients(const struct config *config, const struct bundle *a,
+                             const struct bundle *b);
 static bool is_offered(const struct generation *older,
                        const struct config_certificate *certificate);
 static bool is_same_certificate(const struct config_certificate *a,
@@ -42,7 +46,7 @@ bool generation_reduce(struct generation *generation, const struct cert_set *ser
                              older ? older->bundle_fd : -1, error) &&
               reduction_open(&keys, "pawl-keys", generation->keys_fd,
                              older ? older->keys_fd : -1, error) &&
-              copy_text(&chains, error);
+              copy_text(&chains, error) && copy_clients(&chains, config, error);
     generation->offered = *served;
     generation->kept = 0;
     for (size_t i = 0; ok && i < config->certificate_count; i++) {
@@ -60,11 +64,12 @@ bool generation_reduce(struct generation *generation, const struct cert_set *ser
 bool generation_is_same(const struct generation *a, const struct generation *b)
 {
     bool same = cert_set_equal(&a->offered, &b->offered) &&
-                a->config->certificate_count == b->config->certificate_count;
+                a->config->certificate_count == b->config->certificate_count &&
+                a->config->clients_count == b->config->clients_count;
     struct bundle *left = same ? bundle_open(a->bundle_fd, NULL) : NULL;
     struct bundle *right = left ? bundle_open(b->bundle_fd, NULL) : NULL;
 
-    same = same && right;
+    same = same && right && has_same_clients(a->config, left, right);
     for (size_t i = 0; same && i < a->config->certificate_count; i++) {
         const struct config_certificate *certificate = &a->config->certificates[i];
         if (!cert_set_has(&a->offered, i))
@@ -104,6 +109,20 @@ static bool copy_text(const struct reduction *chains, struct error *error)
         return false;
     return bundle_add_copy(chains->builder, chains->next, CONFIG_BLOB_TEXT, error) &&
            bundle_add_copy(chains->builder, chains->next, CONFIG_BLOB_FILE, error);
+}
+
+/* What policies name is needed whatever certificates are served. */
+static bool copy_clients(const struct reduction *chains, const struct config *config,
+                         struct error *error)
+{
+    for (size_t i = 0; i < config->clients_count; i++) {
+        const struct config_clients *clients = &config->clients[i];
+        if (!bundle_add_copy(chains->builder, chains->next, clients->ca, error) ||
+            (clients->crl &&
+             !bundle_add_copy(chains->builder, chains->next, clients->crl, error)))
+            return false;
+    }
+    return true;
 }
 
 static bool copy_certificate(struct reduction *chains, struct reduction *keys,
@@ -183,6 +202,19 @@ static bool replace_bundles(struct generation *generation, const struct reductio
     generation->bundle_fd = bundle_fd;
     generation->keys_fd = keys_fd;
     return true;
+}
+
+static bool has_same_clients(const struct config *config, const struct bundle *a,
+                             const struct bundle *b)
+{
+    bool same = true;
+
+    for (size_t i = 0; same && i < config->clients_count; i++) {
+        const struct config_clients *clients = &config->clients[i];
+        same = (!clients->ca || has_same_blob(a, b, clients->ca)) &&
+               (!clients->crl || has_same_blob(a, b, clients->crl));
+    }
+    return same;
 }
 
 static bool has_same_blob(const struct bundle *a, const struct bundle *b,

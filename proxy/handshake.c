@@ -1,11 +1,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certs/client.h"
+#include "proxy/cursor.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 
 static enum session_step handshake_begin(struct session *session,
                                          const struct hello *hello);
+static enum session_step handshake_choose(struct session *session,
+                                          const struct hello *hello, struct route *route);
+static bool handshake_is_unknown_name(const struct session *session,
+                                      const struct hello *hello);
+static enum session_step handshake_refuse_protocols(struct session *session,
+                                                    const struct hello *hello);
+static bool handshake_start_tls(struct session *session,
+                                const struct config_clients *clients);
+static bool handshake_answer_alpn(struct session *session);
+static enum session_step handshake_refuse_client(struct session *session);
 static enum session_step handshake_finish(struct session *session);
 static enum session_step handshake_refuse(struct session *session, uint8_t alert,
                                           enum session_reason reason, const char *detail);
@@ -17,6 +29,7 @@ enum {
     ALERT_HANDSHAKE_FAILURE = 40,
     ALERT_PROTOCOL_VERSION = 70,
     ALERT_UNRECOGNIZED_NAME = 112,
+    ALERT_NO_APPLICATION_PROTOCOL = 120,
     ALERT_LEVEL_FATAL = 2,
     TLS1_3_WIRE_VERSION = 0x0304
 };
@@ -31,9 +44,10 @@ enum session_step handshake_run_hello(struct session *session, unsigned events)
     if (events & SESSION_TIMEOUT)
         return session_end(session, STEP_CLOSE, REASON_HANDSHAKE_TIMEOUT,
                            "no whole ClientHello within handshake_timeout");
-    if (!(events & SESSION_CLIENT_READABLE))
+    if (!(events & (SESSION_CLIENT_READABLE | SESSION_ENTERED)))
         return STEP_WAIT;
-    enum io received = stream_receive(client);
+    /* What came behind a PROXY header is there already. */
+    enum io received = events & SESSION_CLIENT_READABLE ? stream_receive(client) : IO_OK;
     if (received == IO_ERROR)
         return handshake_lost(session);
     if (received == IO_AGAIN)
@@ -98,9 +112,11 @@ static enum session_step handshake_finish(struct session *session)
     sign_job_free(session->sign_job);
     session->sign_job = NULL;
     session->rekeyed_ms = session_now(session);
-    if (tls_policy_holds(session->client.ssl, &session->snapshot->config->tls, &error))
-        return STEP_NEXT;
-    return session_end(session, STEP_END, REASON_TLS_ERROR, "%s", error.text);
+    if (!tls_policy_holds(session->client.ssl, &session->snapshot->config->tls, &error))
+        return session_end(session, STEP_END, REASON_TLS_ERROR, "%s", error.text);
+    if (session->identity && !client_may_stay(session->identity, session->client.ssl))
+        return handshake_refuse_client(session);
+    return STEP_NEXT;
 }
 
 static void handshake_on_signed(void *argument)
@@ -121,23 +137,110 @@ static enum session_step handshake_begin(struct session *session,
         return handshake_refuse(session, ALERT_PROTOCOL_VERSION, REASON_HELLO_REFUSED,
                                 "client offers at best TLS 1.2, min_version is 1.3");
     }
-    if (session->listener->unknown_sni == UNKNOWN_SNI_REFUSE && hello->sni[0] &&
-        !certstore_knows(session->snapshot->certs, hello->sni))
+    struct route route = {0};
+    enum session_step chosen = handshake_choose(session, hello, &route);
+    if (chosen != STEP_NEXT)
+        return chosen;
+    if (!handshake_start_tls(session, route.clients))
+        return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory for TLS");
+    return STEP_NEXT;
+}
+
+/* What this client gets: route, protocol, certificate. */
+static enum session_step handshake_choose(struct session *session,
+                                          const struct hello *hello, struct route *route)
+{
+    const struct snapshot *snapshot = session->snapshot;
+    enum route_result result =
+        route_find(snapshot->routes, session->listener, hello, route);
+
+    session->route = route->section;
+    session->target = route->backend;
+    session->alpn = route->protocol;
+    switch (result) {
+    case ROUTE_NO_NAME:
+        return handshake_refuse(session, ALERT_UNRECOGNIZED_NAME, REASON_NO_ROUTE,
+                                hello->sni[0] ? "no route of this listener has that name"
+                                              : "the client asks for no name, and this "
+                                                "listener serves only routes");
+    case ROUTE_NO_PROTOCOL:
+        return handshake_refuse_protocols(session, hello);
+    case ROUTE_FOUND:
+        break;
+    }
+    if (handshake_is_unknown_name(session, hello))
         return handshake_refuse(session, ALERT_UNRECOGNIZED_NAME, REASON_UNKNOWN_SNI,
-                                "no certificate has this name (unknown_sni = refuse)");
-    session->certificate =
-        certstore_find(session->snapshot->certs, hello->sni, hello->key_types);
+                                "no certificate and no route has this name (unknown_sni "
+                                "= refuse)");
+    session->certificate = certstore_find_among(snapshot->certs, route->certificates,
+                                                hello->sni, hello->key_types);
     if (!session->certificate)
         return handshake_refuse(session, ALERT_HANDSHAKE_FAILURE, REASON_NO_CERTIFICATE,
                                 "no certificate for this name has a key type whose "
                                 "signatures the client accepts");
-    if (!stream_start_tls(&session->client, session->certificate->context))
-        return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory for TLS");
-    session->sign_job = sign_job_new(session->worker->keyholder, session->client.ssl,
-                                     session->certificate, handshake_on_signed, session);
-    if (!session->sign_job)
-        return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory for TLS");
     return STEP_NEXT;
+}
+
+/* Whether the listener refuses the name: nothing in the configuration has it. */
+static bool handshake_is_unknown_name(const struct session *session,
+                                      const struct hello *hello)
+{
+    bool routed = session->route && session->route->sni.count > 0;
+
+    return session->listener->unknown_sni == UNKNOWN_SNI_REFUSE && hello->sni[0] &&
+           !routed && !certstore_knows(session->snapshot->certs, hello->sni);
+}
+
+static enum session_step handshake_refuse_protocols(struct session *session,
+                                                    const struct hello *hello)
+{
+    struct cursor offer = cursor_over(hello->alpn, hello->alpn_len);
+    char words[HELLO_ALPN_MAX + 64] = "the client offers only other protocols:";
+    size_t length = strlen(words);
+
+    /* A name takes no more room here than it has in the list. */
+    while (offer.left > 0) {
+        const struct cursor name = cursor_vector8(&offer);
+        words[length++] = ' ';
+        for (size_t i = 0; i < name.left; i++)
+            words[length++] = name.at[i] != 0 ? (char)name.at[i] : '?';
+    }
+    words[length] = '\0';
+    return handshake_refuse(session, ALERT_NO_APPLICATION_PROTOCOL, REASON_NO_PROTOCOL,
+                            words);
+}
+
+/* A client under a policy never gets the context that asks for no certificate. */
+static bool handshake_start_tls(struct session *session,
+                                const struct config_clients *clients)
+{
+    struct stream *client = &session->client;
+    WOLFSSL_CTX *context = session->certificate->context;
+
+    if (clients)
+        context = certstore_guarded(
+            session->certificate, (size_t)(clients - session->snapshot->config->clients));
+    if (!context || !stream_start_tls(client, context) || !handshake_answer_alpn(session))
+        return false;
+    if (clients && !(session->identity = client_new(
+                         client->ssl, clients, session->target->send_proxy_certificate)))
+        return false;
+    session->sign_job = sign_job_new(session->worker->keyholder, client->ssl,
+                                     session->certificate, handshake_on_signed, session);
+    return session->sign_job != NULL;
+}
+
+static bool handshake_answer_alpn(struct session *session)
+{
+    char protocol[HELLO_ALPN_MAX];
+
+    if (!session->alpn)
+        return true;
+    size_t length = strnlen(session->alpn, sizeof(protocol) - 1);
+    memcpy(protocol, session->alpn, length);
+    protocol[length] = '\0';
+    return wolfSSL_UseALPN(session->client.ssl, protocol, (unsigned)length,
+                           WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS;
 }
 
 static enum session_step handshake_refuse(struct session *session, uint8_t alert,
@@ -170,12 +273,33 @@ static enum session_step handshake_failed(struct session *session)
         history.last_rx.level == ALERT_LEVEL_FATAL)
         return session_end(session, STEP_CLOSE, REASON_TLS_ALERT, "the client says: %s",
                            handshake_alert_words(history.last_rx.code));
+    if (session->identity && client_explain(session->identity, client->error))
+        return handshake_refuse_client(session);
     if (sign_job_has_failed(session->sign_job))
         return session_end(session, STEP_END, REASON_SIGNING_FAILED,
                            "the keyholder refused to sign for certificate \"%s\"",
                            session->certificate->name);
     return session_end(session, STEP_END, REASON_TLS_ERROR, "%s",
                        stream_error_text(client));
+}
+
+static enum session_step handshake_refuse_client(struct session *session)
+{
+    static const enum session_reason reasons[] = {
+        [CLIENT_UNSEEN] = REASON_CLIENT_CERT_MISSING,
+        [CLIENT_ABSENT] = REASON_CLIENT_CERT_MISSING,
+        [CLIENT_MISSING] = REASON_CLIENT_CERT_MISSING,
+        [CLIENT_ACCEPTED] = REASON_INTERNAL,
+        [CLIENT_UNTRUSTED] = REASON_CLIENT_CERT_UNTRUSTED,
+        [CLIENT_EXPIRED] = REASON_CLIENT_CERT_EXPIRED,
+        [CLIENT_REVOKED] = REASON_CLIENT_CERT_REVOKED,
+        [CLIENT_WRONG_USE] = REASON_CLIENT_CERT_EKU,
+        [CLIENT_NOT_ALLOWED] = REASON_CLIENT_CERT_NOT_ALLOWED,
+    };
+    const struct client *identity = session->identity;
+
+    return session_end(session, STEP_END, reasons[identity->verdict], "%s",
+                       identity->detail ? identity->detail : "out of memory");
 }
 
 /* RFC 8446 section 6.2, as an operator wants to read it. */

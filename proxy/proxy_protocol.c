@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,11 +16,17 @@ enum {
     TLV_HEADER_BYTES = 3,
     TLV_ALPN = 0x01,
     TLV_AUTHORITY = 0x02,
+    TLV_UNIQUE_ID = 0x05,
     TLV_SSL = 0x20,
     TLV_SSL_VERSION = 0x21,
+    TLV_SSL_CN = 0x22,
     TLV_SSL_CIPHER = 0x23,
     TLV_SSL_GROUP = 0x26,
-    SSL_CLIENT_SSL = 0x01
+    TLV_SSL_CLIENT_CERT = 0x28,
+    SSL_CLIENT_SSL = 0x01,
+    SSL_CLIENT_CERT_CONN = 0x02, /* over this connection */
+    SSL_CLIENT_CERT_SESS = 0x04, /* over this TLS session, which is no longer one */
+    V1_LINE_BYTES = 128          /* more than any line takes */
 };
 
 static const uint8_t v2_signature[12] = "\r\n\r\n\0\r\nQUIT\n";
@@ -109,7 +114,7 @@ static size_t write_v1(const struct endpoints *ends, uint8_t *out)
 {
     char client[INET6_ADDRSTRLEN];
     char server[INET6_ADDRSTRLEN];
-    char line[PROXY_HEADER_MAX] = "PROXY UNKNOWN\r\n";
+    char line[V1_LINE_BYTES] = "PROXY UNKNOWN\r\n";
     if (ends->family != AF_UNSPEC &&
         inet_ntop(ends->family, ends->client, client, sizeof client) != NULL &&
         inet_ntop(ends->family, ends->server, server, sizeof server) != NULL)
@@ -144,31 +149,40 @@ static void set_u16(struct writer *writer, size_t offset, size_t value)
     memcpy(writer->out + offset, &network, sizeof network);
 }
 
-static void put_tlv(struct writer *writer, uint8_t type, const char *text)
+static void put_tlv(struct writer *writer, uint8_t type, const void *value, size_t length)
 {
-    const size_t length = text != NULL ? strlen(text) : 0;
     if (length == 0 || length > PROXY_HEADER_MAX - TLV_HEADER_BYTES ||
         writer->length + TLV_HEADER_BYTES + length > PROXY_HEADER_MAX)
         return;
     put_u8(writer, type);
     put_u16(writer, (uint16_t)length);
-    put(writer, text, length);
+    put(writer, value, length);
 }
 
-/* `verify` is zero only when a client certificate was presented and found good, so it is
- * one: none was asked for. */
+static void put_text(struct writer *writer, uint8_t type, const char *text)
+{
+    put_tlv(writer, type, text, text != NULL ? strlen(text) : 0);
+}
+
+/* `verify` is zero only when a client certificate was presented and found good. */
 static void put_ssl(struct writer *writer, const struct proxy_facts *facts)
 {
-    static const uint8_t client_and_verify[] = {SSL_CLIENT_SSL, 0, 0, 0, 1};
+    static const uint8_t without[] = {SSL_CLIENT_SSL, 0, 0, 0, 1};
+    static const uint8_t verified[] = {
+        SSL_CLIENT_SSL | SSL_CLIENT_CERT_CONN | SSL_CLIENT_CERT_SESS, 0, 0, 0, 0};
     const size_t start = writer->length;
-    if (start + TLV_HEADER_BYTES + sizeof client_and_verify > PROXY_HEADER_MAX)
+    if (start + TLV_HEADER_BYTES + sizeof without > PROXY_HEADER_MAX)
         return;
     put_u8(writer, TLV_SSL);
     put_u16(writer, 0);
-    put(writer, client_and_verify, sizeof client_and_verify);
-    put_tlv(writer, TLV_SSL_VERSION, facts->tls_version);
-    put_tlv(writer, TLV_SSL_CIPHER, facts->tls_cipher);
-    put_tlv(writer, TLV_SSL_GROUP, facts->tls_group);
+    put(writer, facts->client_verified ? verified : without, sizeof without);
+    put_text(writer, TLV_SSL_VERSION, facts->tls_version);
+    put_text(writer, TLV_SSL_CIPHER, facts->tls_cipher);
+    put_text(writer, TLV_SSL_GROUP, facts->tls_group);
+    if (facts->client_verified) {
+        put_text(writer, TLV_SSL_CN, facts->client_cn);
+        put_tlv(writer, TLV_SSL_CLIENT_CERT, facts->certificate, facts->certificate_size);
+    }
     set_u16(writer, start + 1, writer->length - start - TLV_HEADER_BYTES);
 }
 
@@ -190,9 +204,10 @@ static size_t write_v2(const struct endpoints *ends, const struct proxy_facts *t
         put_u16(&writer, ends->server_port);
     }
     if (tls_facts != NULL) {
+        put_text(&writer, TLV_ALPN, tls_facts->alpn);
+        put_text(&writer, TLV_AUTHORITY, tls_facts->sni);
+        put_text(&writer, TLV_UNIQUE_ID, tls_facts->unique_id);
         put_ssl(&writer, tls_facts);
-        put_tlv(&writer, TLV_ALPN, tls_facts->alpn);
-        put_tlv(&writer, TLV_AUTHORITY, tls_facts->sni);
     }
     set_u16(&writer, V2_LENGTH_OFFSET, writer.length - V2_HEADER_BYTES);
     return writer.length;

@@ -6,13 +6,15 @@
 #ifndef PROXY_PROXY_PROTOCOL_H
 #define PROXY_PROXY_PROTOCOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
 #include "config/config.h"
 
-enum { PROXY_HEADER_MAX = 1024 };
+/* Room for a client's certificate, and within what receivers take. */
+enum { PROXY_HEADER_MAX = 8192 };
 
 struct proxy_facts {
     const struct sockaddr *client; /* peer address of the client's connection */
@@ -22,10 +24,16 @@ struct proxy_facts {
     const char *tls_version;       /* "TLSv1.3"; NULL: none */
     const char *tls_cipher;
     const char *tls_group;
+    const char *unique_id;      /* of this session; NULL: none */
+    bool client_verified;       /* the client presented a certificate, and it is good */
+    const char *client_cn;      /* its common name; NULL: none */
+    const uint8_t *certificate; /* it itself in DER; NULL: not to be told */
+    size_t certificate_size;
 };
 
 /* Writes the header of the wanted kind (never SEND_PROXY_OFF) into `out`, which has room
- * for PROXY_HEADER_MAX bytes, and returns its length.  TLVs that do not fit are left out.
+ * for PROXY_HEADER_MAX bytes, and returns its length.  TLVs that do not fit are left out;
+ * the certificate comes last, so that it is left out first.
  * Addresses that are not IP are sent as UNKNOWN/UNSPEC. */
 size_t proxy_protocol_write(enum send_proxy kind, const struct proxy_facts *facts,
                             uint8_t *out);

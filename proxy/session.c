@@ -9,7 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "certs/client.h"
 #include "proxy/log.h"
+#include "proxy/origin.h"
 #include "proxy/worker.h"
 
 enum { DETAIL_MAX = 512, PEER_TEXT_MAX = INET6_ADDRSTRLEN + 16 };
@@ -21,6 +23,7 @@ static const struct session_phase {
     const char *name;
     enum session_step (*run)(struct session *session, unsigned events);
 } phases[] = {
+    [SESSION_PROXY] = {"proxy", origin_run},
     [SESSION_HELLO] = {"hello", handshake_run_hello},
     [SESSION_HANDSHAKE] = {"handshake", handshake_run},
     [SESSION_CONNECT] = {"connect", backend_run},
@@ -41,12 +44,22 @@ static const struct session_ending {
     [REASON_BACKEND_UNREACHABLE] = {"backend_unreachable", true, LOG_LEVEL_WARNING},
     [REASON_BACKEND_TIMEOUT] = {"backend_timeout", true, LOG_LEVEL_WARNING},
     [REASON_BACKEND_RESET] = {"backend_reset", false, LOG_LEVEL_WARNING},
+    [REASON_PROXY_UNTRUSTED] = {"proxy_untrusted", false, LOG_LEVEL_INFO},
+    [REASON_PROXY_MALFORMED] = {"proxy_malformed", false, LOG_LEVEL_WARNING},
     [REASON_HANDSHAKE_TIMEOUT] = {"handshake_timeout", false, LOG_LEVEL_INFO},
     [REASON_IDLE_TIMEOUT] = {"idle_timeout", true, LOG_LEVEL_INFO},
     [REASON_HALF_CLOSE_TIMEOUT] = {"half_close_timeout", true, LOG_LEVEL_INFO},
     [REASON_HELLO_REFUSED] = {"hello_refused", false, LOG_LEVEL_INFO},
+    [REASON_NO_ROUTE] = {"no_route", false, LOG_LEVEL_INFO},
+    [REASON_NO_PROTOCOL] = {"no_protocol", false, LOG_LEVEL_INFO},
     [REASON_NO_CERTIFICATE] = {"no_certificate", false, LOG_LEVEL_INFO},
     [REASON_UNKNOWN_SNI] = {"unknown_sni", false, LOG_LEVEL_INFO},
+    [REASON_CLIENT_CERT_MISSING] = {"client_cert_missing", false, LOG_LEVEL_INFO},
+    [REASON_CLIENT_CERT_UNTRUSTED] = {"client_cert_untrusted", false, LOG_LEVEL_INFO},
+    [REASON_CLIENT_CERT_EXPIRED] = {"client_cert_expired", false, LOG_LEVEL_INFO},
+    [REASON_CLIENT_CERT_REVOKED] = {"client_cert_revoked", false, LOG_LEVEL_INFO},
+    [REASON_CLIENT_CERT_EKU] = {"client_cert_eku", false, LOG_LEVEL_INFO},
+    [REASON_CLIENT_CERT_NOT_ALLOWED] = {"client_cert_not_allowed", false, LOG_LEVEL_INFO},
     [REASON_SIGNING_FAILED] = {"signing_failed", false, LOG_LEVEL_ERROR},
     [REASON_TLS_ALERT] = {"tls_alert", false, LOG_LEVEL_INFO},
     [REASON_TLS_ERROR] = {"tls_error", false, LOG_LEVEL_INFO},
@@ -57,7 +70,6 @@ static const struct session_ending {
 };
 
 static bool session_cuts_backend(const struct session *session);
-static void session_set_peer(struct session *session, const struct sockaddr *peer);
 static uint64_t session_deadline(const struct session *session);
 static void session_update_events(struct session *session);
 static short session_client_interest(const struct session *session);
@@ -69,7 +81,7 @@ static void session_on_backend(evutil_socket_t fd, short what, void *argument);
 static void session_on_timer(evutil_socket_t fd, short what, void *argument);
 static void session_log(const struct session *session);
 static void session_log_tls(const struct session *session, struct log_line *line);
-static const char *session_peer_text(const struct session *session, char *text);
+static const char *session_peer_text(const struct session_peer *peer, char *text);
 
 void session_start(struct worker *worker, const struct config_listener *listener, int fd,
                    const struct sockaddr *peer)
@@ -84,6 +96,7 @@ void session_start(struct worker *worker, const struct config_listener *listener
     session->worker = worker;
     session->snapshot = snapshot_keep(worker->current);
     session->listener = listener;
+    session->state = listener->accept_proxy ? SESSION_PROXY : SESSION_HELLO;
     session->started_ms = session->active_ms = worker->now_ms;
     session->timer_due_ms = UINT64_MAX;
     stream_init(&session->client, worker->scratch);
@@ -145,9 +158,12 @@ void session_close(struct session *session)
     event_del(&session->timer);
     sign_job_free(session->sign_job);
     stream_close(&session->client, false);
+    client_free(session->identity);
     stream_close(&session->backend, session_cuts_backend(session));
     snapshot_release(session->snapshot);
     LIST_REMOVE(session, link);
+    free(session->origin);
+    free(session->id);
     free(session->sni);
     free(session->detail);
     free(session);
@@ -222,7 +238,7 @@ static bool session_cuts_backend(const struct session *session)
     return !session->client.read_ended || stream_has_output(&session->backend);
 }
 
-static void session_set_peer(struct session *session, const struct sockaddr *peer)
+void session_set_peer(struct session *session, const struct sockaddr *peer)
 {
     struct session_peer *kept = &session->peer;
 
@@ -245,6 +261,7 @@ static uint64_t session_deadline(const struct session *session)
     const struct config_limits *limits = &session->snapshot->config->limits;
 
     switch (session->state) {
+    case SESSION_PROXY:
     case SESSION_HELLO:
     case SESSION_HANDSHAKE:
         return session->started_ms + limits->handshake_timeout_ms;
@@ -283,6 +300,7 @@ static short session_client_interest(const struct session *session)
     bool reads = false;
 
     switch (session->state) {
+    case SESSION_PROXY:
     case SESSION_HELLO:
         reads = true;
         break;
@@ -372,14 +390,22 @@ static void session_log(const struct session *session)
     enum log_level level = ending->level;
 
     /* Port scans and health checks of load balancers: nobody was failed. */
-    if (session->state == SESSION_HELLO && session->reason == REASON_CLIENT_CLOSED)
+    if (session->state <= SESSION_HELLO && session->reason == REASON_CLIENT_CLOSED)
         level = LOG_LEVEL_DEBUG;
     if (!log_enabled(level))
         return;
     log_begin(&line, level, established ? "session closed" : "handshake failed");
-    log_text(&line, "client", session_peer_text(session, peer));
+    log_text(&line, "client", session_peer_text(&session->peer, peer));
+    if (session->origin)
+        log_text(&line, "via", session_peer_text(&session->origin->via, peer));
     log_text(&line, "listener", session->listener->section.name);
+    if (session->route)
+        log_text(&line, "route", session->route->section.name);
     log_text(&line, "sni", session->sni);
+    if (session->identity) {
+        log_text(&line, "client_cn", session->identity->cn);
+        log_text(&line, "client_san", session->identity->san);
+    }
     if (established)
         session_log_tls(session, &line);
     log_number(&line, "duration_ms", session_now(session) - session->started_ms);
@@ -399,19 +425,20 @@ static void session_log_tls(const struct session *session, struct log_line *line
     log_text(line, "version", wolfSSL_get_version(ssl));
     log_text(line, "cipher", wolfSSL_get_cipher(ssl));
     log_text(line, "group", wolfSSL_get_curve_name(ssl));
+    log_text(line, "alpn", session->alpn);
     log_text(line, "certificate", session->certificate->name);
     if (wolfSSL_session_reused(ssl))
         log_text(line, "resumed", "yes");
     if (session->backend_address)
         log_text(line, "backend", session->backend_address->text);
+    log_text(line, "id", session->id);
     log_number(line, "bytes_in", session->bytes_in);
     log_number(line, "bytes_out", session->bytes_out);
 }
 
-static const char *session_peer_text(const struct session *session, char *text)
+static const char *session_peer_text(const struct session_peer *peer, char *text)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    const struct session_peer *peer = &session->peer;
     char host[INET6_ADDRSTRLEN] = "?";
     bool v4 = peer->family == AF_INET;
 

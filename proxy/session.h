@@ -1,7 +1,7 @@
 /*
  * One client's connection from accept to close, in a worker:
  *
- *   HELLO -> HANDSHAKE -> CONNECT -> RELAY -> LINGER -> closed
+ *   (PROXY ->) HELLO -> HANDSHAKE -> CONNECT -> RELAY -> LINGER -> closed
  *
  * session_on_event is the only way in.  It runs the state's step, which says what follows
  * and never frees, never changes state and never touches events.
@@ -21,8 +21,11 @@
 
 struct worker;
 struct sign_job;
+struct client;
+struct origin;
 
 enum session_state {
+    SESSION_PROXY,     /* only with accept_proxy: the balancer says who the client is */
     SESSION_HELLO,     /* the ClientHello is collected; no TLS object exists */
     SESSION_HANDSHAKE, /* may wait for the keyholder */
     SESSION_CONNECT,   /* a backend address is being reached */
@@ -57,12 +60,22 @@ enum session_reason {
     REASON_BACKEND_UNREACHABLE,
     REASON_BACKEND_TIMEOUT,
     REASON_BACKEND_RESET,
+    REASON_PROXY_UNTRUSTED, /* it may not say who its clients are */
+    REASON_PROXY_MALFORMED,
     REASON_HANDSHAKE_TIMEOUT,
     REASON_IDLE_TIMEOUT,
     REASON_HALF_CLOSE_TIMEOUT,
     REASON_HELLO_REFUSED, /* named by hello_refusal_name */
+    REASON_NO_ROUTE,      /* nobody serves that name on this listener */
+    REASON_NO_PROTOCOL,   /* ALPN without overlap */
     REASON_NO_CERTIFICATE,
     REASON_UNKNOWN_SNI,
+    REASON_CLIENT_CERT_MISSING,
+    REASON_CLIENT_CERT_UNTRUSTED,
+    REASON_CLIENT_CERT_EXPIRED, /* or not yet valid */
+    REASON_CLIENT_CERT_REVOKED, /* or the list that would tell is missing */
+    REASON_CLIENT_CERT_EKU,     /* not meant for clients */
+    REASON_CLIENT_CERT_NOT_ALLOWED,
     REASON_SIGNING_FAILED,
     REASON_TLS_ALERT,
     REASON_TLS_ERROR,
@@ -94,11 +107,18 @@ struct session {
     struct worker *worker;                  /* borrowed */
     struct snapshot *snapshot;              /* counted */
     const struct config_listener *listener; /* borrowed from the snapshot */
+    const struct config_route
+        *route; /* borrowed from the snapshot; NULL: the listener itself, or none yet */
+    const struct config_backend *target; /* borrowed; by route; NULL: none yet */
     const struct certificate
         *certificate; /* borrowed from the snapshot; NULL: none yet */
+    const char *alpn; /* borrowed; the protocol in use, NULL: none was negotiated */
     const struct address
         *backend_address;      /* borrowed from the snapshot; NULL: none yet */
     struct sign_job *sign_job; /* owned; during HANDSHAKE */
+    struct origin *origin;     /* owned; NULL: no balancer has named the client */
+    struct client *identity;   /* owned; NULL: no client certificate is asked for */
+    char *id;                  /* owned; by which the backend knows it; NULL: none */
     char *sni;                 /* owned; NULL: none */
     char *detail;              /* owned; words for the log, or NULL */
 
@@ -149,10 +169,14 @@ enum session_step session_end(struct session *session, enum session_step step,
 /* For steps: gives up the backend's socket, so that another may be opened. */
 void session_drop_backend(struct session *session);
 
+/* For steps: notes who the client is. */
+void session_set_peer(struct session *session, const struct sockaddr *peer);
+
 /* Milliseconds of a clock that never jumps, read once per event. */
 uint64_t session_now(const struct session *session);
 
 /* The steps, one for each state. */
+enum session_step origin_run(struct session *session, unsigned events);
 enum session_step handshake_run_hello(struct session *session, unsigned events);
 enum session_step handshake_run(struct session *session, unsigned events);
 enum session_step backend_run(struct session *session, unsigned events);

@@ -15,7 +15,8 @@ struct snapshot *snapshot_new(struct config *config, const struct bundle *bundle
     snapshot->config = config;
     snapshot->rotation = calloc(config->backend_count + 1, sizeof(*snapshot->rotation));
     snapshot->certs = certstore_new(config, bundle, tickets, report);
-    if (snapshot->rotation && snapshot->certs)
+    snapshot->routes = route_table_new(config);
+    if (snapshot->rotation && snapshot->certs && snapshot->routes)
         return snapshot;
 fail:
     report_add(report, REPORT_ERROR, NULL, 0, "out of memory for the configuration");
@@ -34,6 +35,7 @@ void snapshot_release(struct snapshot *snapshot)
     if (!snapshot || --snapshot->references > 0)
         return;
     certstore_free(snapshot->certs);
+    route_table_free(snapshot->routes);
     config_free(snapshot->config);
     free(snapshot->rotation);
     free(snapshot);

@@ -10,11 +10,13 @@
 #include "config/bundle.h"
 #include "config/config.h"
 #include "proxy/error.h"
+#include "proxy/route.h"
 
 struct snapshot {
     unsigned references;
-    struct config *config;   /* owned */
-    struct certstore *certs; /* owned */
+    struct config *config;      /* owned */
+    struct certstore *certs;    /* owned */
+    struct route_table *routes; /* owned */
     unsigned *rotation; /* owned; for each backend, the address that is next in turn */
 };
 

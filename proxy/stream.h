@@ -87,6 +87,12 @@ enum io stream_receive(struct stream *stream);
 /* What stream_receive has gathered and TLS has not consumed. */
 const uint8_t *stream_received(const struct stream *stream, size_t *length);
 
+/* Takes `length` of the received bytes away from TLS. */
+static inline void stream_skip(struct stream *stream, size_t length)
+{
+    stream->scratch->in_start += length;
+}
+
 /* Puts the handshake message `message` in as few records as it takes in place of the
  * first `length` received bytes, which held it in more.  wolfSSL wants a message's header
  * whole. */

@@ -158,6 +158,17 @@ def test_an_unknown_name_can_be_refused(pawl, serve, app_cert):
     assert proxy.connect(None, client_context()).certificate == app_cert.der
 
 
+def test_a_name_that_only_a_route_has_is_known(pawl, serve, app_cert):
+    proxy = pawl(serve(echo), extra={"listener web": {"unknown_sni": "refuse"},
+                                     "route one": {"sni": "*.routed.example"},
+                                     "route rest": {"backend": "app"}})
+    assert proxy.connect("a.routed.example").certificate == app_cert.der
+    asked = hello.Hello(sni=b"unknown.example")
+    assert hello.answer(proxy.listen[0], asked.record()) == "unrecognized_name"
+    line = proxy.log.wait_for("handshake failed", sni="unknown.example")
+    assert line["reason"] == "unknown_sni"
+
+
 def test_listeners_decide_on_their_own(pawl, serve, app_cert):
     other = free_address()
     proxy = pawl(serve(echo), extra={"listener strict": {"address": other,
@@ -205,6 +216,15 @@ def test_a_directory_in_each_layout(pawl, serve, sites, chain, key):
         assert proxy.session_line(client)["certificate"] == f"sites/{name}"
     checked = command("check", proxy.config_file)
     assert checked.returncode == 0 and "3 certificates" in checked.stdout
+
+
+def test_a_route_may_name_a_directory(pawl, serve, sites, app_cert):
+    leaf = sites("a", "a.pem", "a.key")
+    proxy = pawl(serve(echo), extra={"certificate sites": {"directory": sites.place},
+                                     "route one": {"sni": "one.example",
+                                                   "certificate": "sites"}})
+    assert proxy.connect("one.example").certificate == leaf.der
+    assert proxy.connect("two.example").certificate == app_cert.der
 
 
 @pytest.mark.parametrize("chain, key", [("fullchain.pem", "privkey.pem"),

@@ -8,6 +8,7 @@ import time
 import pytest
 from harness.backends import echo
 from harness.certs import Certificate
+from harness.client_ca import ClientAuthority
 from harness.programs import s_client
 from harness.wait import wait_until
 
@@ -53,12 +54,12 @@ def stapled(pawl, serve, folder, authority, app_cert):
     shutil.copy(app_cert.key, cert.key)
     response = folder / "ocsp.der"
 
-    def start(change=None, status="V", warning=None, about=app_cert):
+    def start(change=None, status="V", warning=None, about=app_cert, extra=None):
         respond(authority, about, response, status)
         if change:
             change(response)
         proxy = pawl(serve(echo), certificates=[cert], ready=False, workers=1,
-                     extra={"certificate main": {"staple": response}})
+                     extra={"certificate main": {"staple": response}, **(extra or {})})
         if warning:
             proxy.expect_log(warning)
         return proxy.wait_ready()
@@ -77,6 +78,16 @@ def test_the_response_is_sent_and_verifies(stapled, authority, version):
     seen = shown(proxy, version, "-CAfile", authority.root, "-verify_return_error")
     assert seen.has(SENT) and seen.has("Cert Status: good")
     assert seen.has("Verification: OK|Verify return code: 0")
+
+
+def test_clients_under_a_policy_get_it_too(stapled, run_folder):
+    ca = ClientAuthority(run_folder / "stapled")
+    alice = ca.client("alice")
+    proxy = stapled(extra={"listener web": {"clients": "staff"},
+                           "clients staff": {"ca": ca.ca}})
+    proxy.guarded = True
+    seen = shown(proxy, "-cert", alice.chain, "-key", alice.key)
+    assert seen.has(SENT) and seen.has("Cert Status: good")
 
 
 def test_who_does_not_ask_gets_none(stapled):

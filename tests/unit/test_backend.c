@@ -21,7 +21,6 @@ enum { WAIT_MS = 1000, CONNECT_TIMEOUT_MS = 300, START_MS = 5000 };
 static struct scratch scratch;
 static struct config config = {.limits.connect_timeout_ms = CONNECT_TIMEOUT_MS};
 static struct config_backend backend;
-static struct config_listener listener = {.backend = &backend};
 static struct snapshot snapshot = {.config = &config};
 static struct session session;
 static uint64_t clock_ms;
@@ -73,7 +72,7 @@ static int begin(void **state)
     net_pair_tcp(fds);
     session = (struct session){.state = SESSION_CONNECT,
                                .snapshot = &snapshot,
-                               .listener = &listener,
+                               .target = &backend,
                                .reason = REASON_INTERNAL};
     stream_init(&session.client, &scratch);
     stream_init(&session.backend, &scratch);

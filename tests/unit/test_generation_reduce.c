@@ -20,9 +20,13 @@ static struct generation *next;
 static struct report report;
 
 static const char ini_text[] = "[listener web]\naddress = 127.0.0.1:8443\n"
+                               "clients = staff\n"
+                               "[route api]\nclients = robots\n"
                                "[certificate a]\nchain = a.pem\nkey = a.key\n"
                                "[certificate b]\nchain = b.pem\nkey = b.key\n"
                                "[certificate twin]\nchain = b.pem\nkey = twin.key\n"
+                               "[clients staff]\nca = ca.pem\ncrl = crl.pem\n"
+                               "[clients robots]\nca = ca.pem\n"
                                "[backend app]\naddress = 127.0.0.1:3000\n";
 
 static const char *path_of(const char *file)
@@ -42,7 +46,8 @@ static void write_file(const char *file, const char *text)
 
 static void write_version(const char *version)
 {
-    static const char *const files[] = {"a.pem", "a.key", "b.pem", "b.key", "twin.key"};
+    static const char *const files[] = {"a.pem",    "a.key",  "b.pem",  "b.key",
+                                        "twin.key", "ca.pem", "crl.pem"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         write_file(files[i], version);
 }
@@ -148,6 +153,14 @@ static void what_was_served_before_is_kept_as_it_was(void **state)
     assert_int_equal(cert_set_count(&next->offered), 3);
 }
 
+static void files_of_client_policies_stay_and_are_the_new_ones(void **state)
+{
+    (void)state;
+    reduce(1, 2, older);
+    assert_blob(next->bundle_fd, "ca.pem", "new");
+    assert_blob(next->bundle_fd, "crl.pem", "new");
+}
+
 static void what_was_not_served_before_is_not_kept(void **state)
 {
     struct cert_set served = {.bits = {0}};
@@ -179,10 +192,24 @@ static void the_same_certificates_are_recognized(void **state)
     generation_free(again);
 }
 
+static void a_new_revocation_list_is_a_difference(void **state)
+{
+    (void)state;
+    write_version("old");
+    write_file("crl.pem", "new");
+    struct generation *again = capture(3);
+    assert_false(generation_is_same(older, again));
+    generation_free(again);
+}
+
 static void keeping_everything_is_the_same_as_before(void **state)
 {
     struct cert_set none = {.bits = {0}};
     (void)state;
+    generation_free(next);
+    write_file("ca.pem", "old");
+    write_file("crl.pem", "old");
+    next = capture(2);
     assert_true(generation_reduce(next, &none, older, NULL));
     assert_true(generation_is_same(older, next));
     assert_int_equal(next->kept, 3);
@@ -197,9 +224,11 @@ int main(void)
         TEST(files_of_what_is_left_out_are_not_in_the_bundles),
         TEST(roles_read_what_is_left_out),
         TEST(what_was_served_before_is_kept_as_it_was),
+        TEST(files_of_client_policies_stay_and_are_the_new_ones),
         TEST(what_was_not_served_before_is_not_kept),
         TEST(a_shared_file_cannot_be_kept_in_two_versions),
         TEST(the_same_certificates_are_recognized),
+        TEST(a_new_revocation_list_is_a_difference),
         TEST(keeping_everything_is_the_same_as_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

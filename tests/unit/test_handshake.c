@@ -1,6 +1,5 @@
 /* From the first byte to the end of the handshake, with a real client and a keyholder in
- * the same event loop, or one that says nothing; the session around it is filled by hand.
- */
+ * the same event loop, or a silent one; the session around it is filled by hand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +22,8 @@
 static struct scratch scratch;
 static struct worker worker;
 static struct snapshot snapshot;
-static struct config_listener listener;
+static struct config_backend backend;
+static struct config_listener listener = {.backend = &backend};
 static struct session session;
 static struct tls_client client;
 static enum session_step last_step;
@@ -84,11 +84,14 @@ static void begin_session(void (*make)(int fds[2]), WOLFSSL_CTX *context)
     int fds[2];
     make(fds);
     worker = (struct worker){.base = sign_lab.base, .keyholder = sign_lab.signer};
-    snapshot = (struct snapshot){.certs = sign_lab.store, .config = &sign_lab.lab.config};
-    listener = (struct config_listener){.unknown_sni = UNKNOWN_SNI_DEFAULT};
+    snapshot = (struct snapshot){.certs = sign_lab.store,
+                                 .config = &sign_lab.lab.config,
+                                 .routes = route_table_new(&sign_lab.lab.config)};
+    listener.unknown_sni = UNKNOWN_SNI_DEFAULT;
     session = (struct session){.worker = &worker,
                                .snapshot = &snapshot,
                                .listener = &listener,
+                               .state = SESSION_HELLO,
                                .reason = REASON_INTERNAL};
     stream_init(&session.client, &scratch);
     stream_init(&session.backend, &scratch);
@@ -133,6 +136,7 @@ static int end(void **state)
     sign_job_free(session.sign_job);
     stream_close(&session.client, false);
     tls_client_close(&client);
+    route_table_free(snapshot.routes);
     free(session.sni);
     free(session.detail);
     return sign_lab_stop(state);
@@ -453,6 +457,7 @@ static void says_what_the_client_found_wrong(void **state)
     WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfTLSv1_3_client_method());
     tls_client_close(&client);
     stream_close(&session.client, false);
+    route_table_free(snapshot.routes);
     begin_session(net_pair_unix, context);
     turn_until_over();
     wolfSSL_CTX_free(context);

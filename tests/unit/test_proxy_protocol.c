@@ -159,13 +159,13 @@ static void v2_tls_carries_the_facts(void **state)
     facts.tls_cipher = "TLS_AES_128_GCM_SHA256";
     facts.tls_group = "X25519MLKEM768";
     expect(SEND_PROXY_V2_TLS, &facts,
-           SIGNATURE "\x21\x11\x00\x59" ADDRESS4 "\x20\x00\x39\x01\x00\x00\x00\x01"
+           SIGNATURE "\x21\x11\x00\x59" ADDRESS4 "\x01\x00\x02h2"
+                     "\x02\x00\x09"
+                     "a.example"
+                     "\x20\x00\x39\x01\x00\x00\x00\x01"
                      "\x21\x00\x07TLSv1.3"
                      "\x23\x00\x16TLS_AES_128_GCM_SHA256"
-                     "\x26\x00\x0eX25519MLKEM768"
-                     "\x01\x00\x02h2"
-                     "\x02\x00\x09"
-                     "a.example",
+                     "\x26\x00\x0eX25519MLKEM768",
            28 + 60 + 5 + 12);
 }
 
@@ -183,27 +183,51 @@ static void v2_tls_leaves_out_what_is_unknown(void **state)
            36);
 }
 
+static void v2_tls_carries_the_client_s_certificate(void **state)
+{
+    (void)state;
+    const struct peer client = peer4("192.0.2.1", 56789);
+    const struct peer server = peer4("203.0.113.5", 443);
+    struct proxy_facts facts = facts_of(&client, &server);
+    facts.client_cn = "Al";
+    facts.certificate = (const uint8_t *)"DER";
+    facts.certificate_size = 3;
+    facts.unique_id = "id";
+    expect(SEND_PROXY_V2_TLS, &facts,
+           SIGNATURE "\x21\x11\x00\x19" ADDRESS4 "\x05\x00\x02"
+                     "id"
+                     "\x20\x00\x05\x01\x00\x00\x00\x01",
+           28 + 5 + 8);
+    facts.client_verified = true;
+    expect(SEND_PROXY_V2_TLS, &facts,
+           SIGNATURE "\x21\x11\x00\x24" ADDRESS4 "\x05\x00\x02"
+                     "id"
+                     "\x20\x00\x10\x07\x00\x00\x00\x00"
+                     "\x22\x00\x02"
+                     "Al"
+                     "\x28\x00\x03"
+                     "DER",
+           28 + 5 + 8 + 5 + 6);
+}
+
 static void tlvs_that_do_not_fit_are_left_out_whole(void **state)
 {
     (void)state;
     const struct peer client = peer4("192.0.2.1", 56789);
     const struct peer server = peer4("203.0.113.5", 443);
     struct proxy_facts facts = facts_of(&client, &server);
-    char cipher[2000];
-    memset(cipher, 'c', sizeof cipher);
+    uint8_t certificate[PROXY_HEADER_MAX + 100] = {0};
     uint8_t out[PROXY_HEADER_MAX];
-    for (size_t length = 900; length < sizeof cipher; length++) {
-        cipher[length] = '\0';
-        facts.tls_cipher = cipher;
-        facts.sni = "a";
+    facts.certificate = certificate;
+    facts.client_verified = true;
+    facts.sni = "a";
+    for (size_t length = PROXY_HEADER_MAX - 100; length < sizeof certificate; length++) {
+        facts.certificate_size = length;
         const size_t written = proxy_protocol_write(SEND_PROXY_V2_TLS, &facts, out);
-        assert_true(written <= PROXY_HEADER_MAX);
+        const size_t others = 28 + 4 + 8;
+        const bool fits = others + 3 + length <= PROXY_HEADER_MAX;
         assert_int_equal((size_t)out[14] << 8 | out[15], written - 16);
-        const size_t cipher_bytes =
-            28 + 8 + 3 + length <= PROXY_HEADER_MAX ? 3 + length : 0;
-        const size_t sni_bytes = 28 + 8 + cipher_bytes + 4 <= PROXY_HEADER_MAX ? 4 : 0;
-        assert_int_equal(written, 28 + 8 + cipher_bytes + sni_bytes);
-        cipher[length] = 'c';
+        assert_int_equal(written, others + (fits ? 3 + length : 0));
     }
 }
 
@@ -219,6 +243,7 @@ int main(void)
         cmocka_unit_test(v2_carries_ipv6),
         cmocka_unit_test(v2_tls_carries_the_facts),
         cmocka_unit_test(v2_tls_leaves_out_what_is_unknown),
+        cmocka_unit_test(v2_tls_carries_the_client_s_certificate),
         cmocka_unit_test(tlvs_that_do_not_fit_are_left_out_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,6 +80,7 @@ static int begin(void **state)
                                            .linger_timeout_ms = 10000};
     config.tls = tls_policy_widest;
     snapshot = (struct snapshot){.references = 1,
+                                 .routes = route_table_new(&sign_lab.lab.config),
                                  .config = &config,
                                  .certs = sign_lab.store,
                                  .rotation = rotation};
@@ -106,6 +107,8 @@ static int end(void **state)
     (void)close(listening);
     if (accepted >= 0)
         (void)close(accepted);
+    route_table_free(snapshot.routes);
+    snapshot.routes = NULL;
     return snapshot.references == 1 ? sign_lab_stop(state) : -1;
 }
 

@@ -34,6 +34,7 @@ class Pawl:
         self.listen = list(listen)  # addresses that must be closed when it has ended
         self.probe = None  # called with a fresh TlsClient before the end
         self.descriptors = None  # how many files each process may have open
+        self.guarded = False  # a client without more ado is refused: do not look
         self._arguments = [str(argument) for argument in arguments]
         self._environment = {**os.environ, **(environment or {})}
         self.clients = []
@@ -218,7 +219,7 @@ class Pawl:
 
     def _check_answers(self):
         assert self.is_running(), f"pawl has ended with status {self.process.returncode}"
-        if not self.listen:
+        if not self.listen or self.guarded:
             return
         with self.client().handshake() as client:
             if self.probe:
