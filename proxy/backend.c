@@ -193,14 +193,8 @@ static enum session_step backend_hear_client(struct session *session)
     if (length > 0 && !stream_keep(&session->backend, client->scratch->plain, length))
         return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory");
     session->bytes_in += length;
-    if (got == IO_ERROR && client->flooded)
-        return session_end(session, STEP_END, REASON_FLOOD, "%s", STREAM_FLOOD_WORDS);
-    if (got == IO_ERROR && client->error > 0)
-        return session_end(session, STEP_CLOSE, REASON_CLIENT_RESET, "%s",
-                           stream_error_text(client));
     if (got == IO_ERROR)
-        return session_end(session, STEP_END, REASON_TLS_ERROR, "%s",
-                           stream_error_text(client));
+        return session_client_failed(session);
     if (client->read_ended && session->bytes_in == 0)
         return session_end(session, STEP_END, REASON_CLIENT_CLOSED,
                            "before a backend was reached");

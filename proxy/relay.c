@@ -13,7 +13,6 @@ static enum relay_result relay_pump(struct session *session, struct stream *from
                                     struct stream *to, uint64_t *bytes);
 static enum session_step relay_flush(struct session *session, unsigned events);
 static enum session_step relay_backend_failed(struct session *session);
-static enum session_step relay_client_failed(struct session *session);
 static uint64_t relay_quiet_deadline(const struct session *session);
 static uint64_t relay_keys_deadline(const struct session *session);
 static enum session_step relay_on_time(struct session *session);
@@ -65,7 +64,7 @@ static enum session_step relay_to_backend(struct session *session)
             session->client.truncated = false;
         return STEP_WAIT;
     case RELAY_SOURCE_FAILED:
-        return relay_client_failed(session);
+        return session_client_failed(session);
     case RELAY_SINK_FAILED:
         return relay_backend_failed(session);
     }
@@ -83,7 +82,7 @@ static enum session_step relay_to_client(struct session *session)
                            session->backend_address->text,
                            stream_error_text(&session->backend));
     case RELAY_SINK_FAILED:
-        return relay_client_failed(session);
+        return session_client_failed(session);
     }
     return STEP_WAIT;
 }
@@ -122,7 +121,7 @@ static enum session_step relay_flush(struct session *session, unsigned events)
 
     session->active_ms = session_now(session);
     if ((events & SESSION_CLIENT_WRITABLE) && stream_flush(client) == IO_ERROR)
-        return relay_client_failed(session);
+        return session_client_failed(session);
     if ((events & SESSION_BACKEND_WRITABLE) && stream_flush(backend) == IO_ERROR)
         return relay_backend_failed(session);
     return STEP_WAIT;
@@ -137,19 +136,6 @@ static enum session_step relay_backend_failed(struct session *session)
     stream_abandon_output(&session->backend);
     session->client.read_ended = true;
     return STEP_WAIT;
-}
-
-static enum session_step relay_client_failed(struct session *session)
-{
-    const struct stream *client = &session->client;
-
-    if (client->flooded)
-        return session_end(session, STEP_END, REASON_FLOOD, "%s", STREAM_FLOOD_WORDS);
-    if (client->error > 0)
-        return session_end(session, STEP_CLOSE, REASON_CLIENT_RESET, "%s",
-                           stream_error_text(client));
-    return session_end(session, STEP_END, REASON_TLS_ERROR, "%s",
-                       stream_error_text(client));
 }
 
 uint64_t relay_deadline(const struct session *session)
@@ -214,7 +200,7 @@ static enum session_step relay_renew_keys(struct session *session)
         return session_end(session, STEP_END, REASON_WINDOW,
                            "the client did not renew its keys when it was asked to");
     if (stream_is_rekeyed(client) && stream_rekey(client) == IO_ERROR)
-        return relay_client_failed(session);
+        return session_client_failed(session);
     session->rekeyed_ms = session_now(session);
     return STEP_WAIT;
 }

@@ -15,21 +15,6 @@ static void reload_follow_files(struct master *master);
 static void reload_capture(struct master *master, const struct source *source);
 static void reload_prepare(struct master *master);
 static bool reload_reduce(struct master *master);
-/* Also where nothing of `next` will be served: it knows best where files may appear. */
-static void reload_follow_files(struct master *master)
-{
-    struct generation *next = master->next;
-    struct file_list none = {0};
-
-    if (!next)
-        return;
-    if (next->config && next->config->proxy.watch)
-        watch_follow(master->watch, &next->files, next->files_state,
-                     master->report.errors + master->report.faults == 0);
-    else
-        watch_follow(master->watch, &none, 0, true);
-}
-
 static bool reload_is_refused(const struct master *master);
 static void reload_drop(struct master *master);
 static void reload_check_identity(struct master *master);
@@ -194,6 +179,21 @@ static void reload_conclude(struct master *master)
     master->last_report = master->report;
     master->report = (struct report){0};
     reload_consider(master);
+}
+
+/* Also where nothing of `next` will be served: it knows best where files may appear. */
+static void reload_follow_files(struct master *master)
+{
+    struct generation *next = master->next;
+    struct file_list none = {0};
+
+    if (!next)
+        return;
+    if (next->config && next->config->proxy.watch)
+        watch_follow(master->watch, &next->files, next->files_state,
+                     master->report.errors + master->report.faults == 0);
+    else
+        watch_follow(master->watch, &none, 0, true);
 }
 
 static bool reload_is_refused(const struct master *master)

@@ -172,6 +172,20 @@ void session_drop_backend(struct session *session);
 /* For steps: notes who the client is. */
 void session_set_peer(struct session *session, const struct sockaddr *peer);
 
+/* For steps: the client's stream has failed, and its fields say how. */
+static inline enum session_step session_client_failed(struct session *session)
+{
+    const struct stream *client = &session->client;
+
+    if (client->flooded)
+        return session_end(session, STEP_END, REASON_FLOOD, "%s", STREAM_FLOOD_WORDS);
+    if (client->error > 0)
+        return session_end(session, STEP_CLOSE, REASON_CLIENT_RESET, "%s",
+                           stream_error_text(client));
+    return session_end(session, STEP_END, REASON_TLS_ERROR, "%s",
+                       stream_error_text(client));
+}
+
 /* Milliseconds of a clock that never jumps, read once per event. */
 uint64_t session_now(const struct session *session);
 
