@@ -13,7 +13,7 @@
 #include "config/reader.h"
 #include "config/suggest.h"
 
-enum { KEYS_MAX = 256 }; /* room for the lines of all keys of the table */
+enum { KEYS_MAX = 64 }; /* room for the lines of all keys of a section */
 
 /* One text on its way to becoming a struct config. */
 struct parse {
@@ -61,7 +61,6 @@ struct config *config_read(const char *text, size_t length, const char *file,
         report_add(report, REPORT_ERROR, file, 0, "there is no memory to read it");
         return NULL;
     }
-    assert(keys_count <= KEYS_MAX);
     reader_read(text, length, file, report, on_item, &parse);
     section_end(&parse);
     if (parse.memory_short) {
@@ -184,6 +183,7 @@ static void section_start(struct parse *parse, const struct reader_item *item)
     parse->kind = (enum section_kind)(parse->type - keys_sections);
     parse->section_line = item->line;
     parse->seen[parse->kind] = true;
+    assert(parse->type->keys->count <= KEYS_MAX);
     memset(parse->key_lines, 0, sizeof(parse->key_lines));
     memset(parse->key_meant, 0, sizeof(parse->key_meant));
     if (!section_place(parse, item, section_allowed(parse, item))) {
@@ -277,7 +277,8 @@ static void *array_grow(struct config *config, const struct section_type *type)
 /* Be it misspelt. */
 static bool has_key(const struct parse *parse, const struct key *key)
 {
-    return parse->key_lines[key - keys_table] != 0 || parse->key_meant[key - keys_table];
+    const size_t place = keys_place(parse->kind, key);
+    return parse->key_lines[place] != 0 || parse->key_meant[place];
 }
 
 /* Reports the keys that the section lacks, now that all of it was read. */
@@ -286,9 +287,9 @@ static void section_end(struct parse *parse)
     if (parse->type == NULL) {
         return;
     }
-    for (size_t i = 0; i < keys_count; i++) {
-        const struct key *key = &keys_table[i];
-        if (key->section == parse->kind && key->required && !has_key(parse, key) &&
+    for (size_t i = 0; i < parse->type->keys->count; i++) {
+        const struct key *key = &parse->type->keys->keys[i];
+        if (key->required && !has_key(parse, key) &&
             (key->unless == NULL ||
              !has_key(parse, keys_find(parse->kind, key->unless)))) {
             PARSE_ERROR(parse, parse->section_line,
@@ -311,7 +312,7 @@ static void key_take(struct parse *parse, const struct reader_item *item)
         report_unknown_key(parse, item);
         return;
     }
-    unsigned *first_line = &parse->key_lines[key - keys_table];
+    unsigned *first_line = &parse->key_lines[keys_place(parse->kind, key)];
     if (*first_line != 0 && !keys_is_list(key)) {
         PARSE_ERROR(parse, item->line, "key \"%s\" in %s is already in line %u",
                     item->key, parse->title, *first_line);
@@ -348,15 +349,17 @@ static void report_unknown_key(struct parse *parse, const struct reader_item *it
     struct suggestion suggestion;
     const struct section_type *other = NULL;
     suggestion_init(&suggestion, item->key);
-    for (size_t i = 0; i < keys_count; i++) {
-        if (keys_table[i].section == parse->kind) {
-            suggestion_offer(&suggestion, keys_table[i].name);
-        } else if (strcmp(keys_table[i].name, item->key) == 0) {
-            other = &keys_sections[keys_table[i].section];
+    for (size_t i = 0; i < parse->type->keys->count; i++) {
+        suggestion_offer(&suggestion, parse->type->keys->keys[i].name);
+    }
+    for (unsigned kind = 0; kind < SECTION_KINDS; kind++) {
+        if (keys_find(kind, item->key) != NULL) {
+            other = &keys_sections[kind];
         }
     }
     if (suggestion.best != NULL) { /* so that it is not reported as lacking, too */
-        parse->key_meant[keys_find(parse->kind, suggestion.best) - keys_table] = true;
+        const struct key *meant = keys_find(parse->kind, suggestion.best);
+        parse->key_meant[keys_place(parse->kind, meant)] = true;
     }
     if (other != NULL) {
         PARSE_ERROR(parse, item->line, "unknown key \"%s\" in %s (it belongs in [%s%s])",

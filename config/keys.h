@@ -1,7 +1,8 @@
 /*
  * The one table of configuration keys: section, name, type, range, default, help.  It
  * reads, checks, prints (`pawl keys`) and documents (the README's table).  A new key is a
- * member of its section's struct in config.h and one entry here.
+ * member of its section's struct in config.h and one entry here: in keys_process.c for
+ * what the process is and does, in keys_service.c for whom it serves with what.
  */
 #ifndef CONFIG_KEYS_H
 #define CONFIG_KEYS_H
@@ -31,8 +32,19 @@ enum section_kind {
 };
 enum { SECTION_KINDS = SECTION_LOG + 1 };
 
+struct key_table {
+    const struct key *keys;
+    size_t count;
+};
+
+#define KEY_TABLE(array)                                                                 \
+    {                                                                                    \
+        array, sizeof(array) / sizeof((array)[0])                                        \
+    }
+
 struct section_type {
-    const char *word;   /* the first in the header */
+    const char *word; /* the first in the header */
+    const struct key_table *keys;
     const char *sample; /* a name for examples; NULL: the section takes no name */
     bool required;      /* one at least must be in the text */
     size_t size;        /* of its struct, which begins with a struct config_section */
@@ -61,7 +73,6 @@ enum key_value_type {
 
 struct key {
     const char *name;
-    enum section_kind section;
     enum key_value_type type;
     size_t offset;      /* of the value in the section's struct */
     size_t line_offset; /* of an unsigned for the key's line there; 0: not kept */
@@ -81,8 +92,9 @@ struct key {
 };
 
 extern const struct section_type keys_sections[SECTION_KINDS];
-extern const struct key keys_table[];
-extern const size_t keys_count;
+extern const struct key_table keys_of_proxy, keys_of_tls, keys_of_limits, keys_of_log;
+extern const struct key_table keys_of_listener, keys_of_route, keys_of_certificate;
+extern const struct key_table keys_of_clients, keys_of_backend;
 
 /* NULL if there is no such section or key. */
 const struct section_type *keys_find_section(const char *word);
@@ -104,6 +116,9 @@ bool keys_read(const struct key *key, const char *text, const char *file, void *
 /* Sets every key of a zeroed struct to its default; fails only without memory. */
 bool keys_set_defaults(enum section_kind kind, void *section,
                        struct error *error) MUST_CHECK;
+
+/* The place of a key in its section's table. */
+size_t keys_place(enum section_kind section, const struct key *key);
 
 /* Frees what the keys of a struct own. */
 void keys_clear(enum section_kind kind, void *section);

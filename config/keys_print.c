@@ -20,6 +20,8 @@ static const char ini_introduction[] =
 
 static void print_plain(FILE *out);
 static void print_markdown(FILE *out);
+static void print_row(FILE *out, const struct section_type *section,
+                      const struct key *key);
 static void print_ini(FILE *out);
 static void print_header(FILE *out, const struct section_type *section, bool example);
 static void print_wrapped(FILE *out, const char *margin, const char *text);
@@ -47,31 +49,37 @@ static void print_plain(FILE *out)
         fprintf(out, "%s", kind == 0 ? "" : "\n");
         print_header(out, &keys_sections[kind], false);
         print_wrapped(out, "  ", keys_sections[kind].help);
-        for (size_t i = 0; i < keys_count; i++) {
-            const struct key *key = &keys_table[i];
-            if (key->section == kind) {
-                keys_describe(key, takes, sizeof(takes));
-                fprintf(out, "\n  %s = %s  (%s%s)\n", key->name, takes,
-                        key->standard != NULL ? "default " : "", standard_of(key));
-                print_wrapped(out, "      ", key->help);
-            }
+        const struct key_table *table = keys_sections[kind].keys;
+        for (size_t i = 0; i < table->count; i++) {
+            const struct key *key = &table->keys[i];
+            keys_describe(key, takes, sizeof(takes));
+            fprintf(out, "\n  %s = %s  (%s%s)\n", key->name, takes,
+                    key->standard != NULL ? "default " : "", standard_of(key));
+            print_wrapped(out, "      ", key->help);
         }
     }
 }
 
 static void print_markdown(FILE *out)
 {
-    char takes[128];
     fputs("| Section | Key | Value | Default | Meaning |\n|---|---|---|---|---|\n", out);
-    for (size_t i = 0; i < keys_count; i++) {
-        const struct key *key = &keys_table[i];
-        const struct section_type *section = &keys_sections[key->section];
-        const char *mark = key->standard != NULL ? "`" : "";
-        keys_describe(key, takes, sizeof(takes));
-        fprintf(out, "| `[%s%s]` | `%s` | %s | %s%s%s | %s |\n", section->word,
-                section->sample != NULL ? " NAME" : "", key->name, takes, mark,
-                standard_of(key), mark, key->help);
+    for (unsigned kind = 0; kind < SECTION_KINDS; kind++) {
+        const struct key_table *table = keys_sections[kind].keys;
+        for (size_t i = 0; i < table->count; i++) {
+            print_row(out, &keys_sections[kind], &table->keys[i]);
+        }
     }
+}
+
+static void print_row(FILE *out, const struct section_type *section,
+                      const struct key *key)
+{
+    char takes[128];
+    const char *mark = key->standard != NULL ? "`" : "";
+    keys_describe(key, takes, sizeof(takes));
+    fprintf(out, "| `[%s%s]` | `%s` | %s | %s%s%s | %s |\n", section->word,
+            section->sample != NULL ? " NAME" : "", key->name, takes, mark,
+            standard_of(key), mark, key->help);
 }
 
 static void print_ini(FILE *out)
@@ -82,15 +90,14 @@ static void print_ini(FILE *out)
         fputs("\n", out);
         print_wrapped(out, "; ", keys_sections[kind].help);
         print_header(out, &keys_sections[kind], true);
-        for (size_t i = 0; i < keys_count; i++) {
-            const struct key *key = &keys_table[i];
-            if (key->section == kind) {
-                keys_describe(key, takes, sizeof(takes));
-                fputs("\n", out);
-                print_wrapped(out, "; ", key->help);
-                fprintf(out, "; Takes: %s\n%s%s = %s\n", takes, key->is_aside ? "; " : "",
-                        key->name, key->standard != NULL ? key->standard : key->sample);
-            }
+        const struct key_table *table = keys_sections[kind].keys;
+        for (size_t i = 0; i < table->count; i++) {
+            const struct key *key = &table->keys[i];
+            keys_describe(key, takes, sizeof(takes));
+            fputs("\n", out);
+            print_wrapped(out, "; ", key->help);
+            fprintf(out, "; Takes: %s\n%s%s = %s\n", takes, key->is_aside ? "; " : "",
+                    key->name, key->standard != NULL ? key->standard : key->sample);
         }
     }
 }

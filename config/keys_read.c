@@ -34,20 +34,26 @@ const struct section_type *keys_find_section(const char *word)
 
 const struct key *keys_find(enum section_kind section, const char *name)
 {
-    for (size_t i = 0; i < keys_count; i++) {
-        if (keys_table[i].section == section && strcmp(keys_table[i].name, name) == 0) {
-            return &keys_table[i];
+    const struct key_table *table = keys_sections[section].keys;
+    for (size_t i = 0; i < table->count; i++) {
+        if (strcmp(table->keys[i].name, name) == 0) {
+            return &table->keys[i];
         }
     }
     return NULL;
 }
 
+size_t keys_place(enum section_kind section, const struct key *key)
+{
+    return (size_t)(key - keys_sections[section].keys->keys);
+}
+
 bool keys_set_defaults(enum section_kind kind, void *section, struct error *error)
 {
-    for (size_t i = 0; i < keys_count; i++) {
-        const struct key *key = &keys_table[i];
-        if (key->section == kind && key->standard != NULL &&
-            !keys_read(key, key->standard, "", section, error)) {
+    const struct key_table *table = keys_sections[kind].keys;
+    for (size_t i = 0; i < table->count; i++) {
+        const struct key *key = &table->keys[i];
+        if (key->standard != NULL && !keys_read(key, key->standard, "", section, error)) {
             return false;
         }
     }
@@ -56,16 +62,17 @@ bool keys_set_defaults(enum section_kind kind, void *section, struct error *erro
 
 void keys_clear(enum section_kind kind, void *section)
 {
-    for (size_t i = 0; i < keys_count; i++) {
-        const struct key *key = &keys_table[i];
+    const struct key_table *table = keys_sections[kind].keys;
+    for (size_t i = 0; i < table->count; i++) {
+        const struct key *key = &table->keys[i];
         void *place = (char *)section + key->offset;
-        if (key->section == kind && key->type == KEY_LIST) {
+        if (key->type == KEY_LIST) {
             text_list_clear(place);
         }
-        if (key->section == kind && key->type == KEY_NETWORKS) {
+        if (key->type == KEY_NETWORKS) {
             network_list_clear(place);
         }
-        if (key->section == kind && (key->type == KEY_NAME || key->type == KEY_PATH)) {
+        if (key->type == KEY_NAME || key->type == KEY_PATH) {
             char *string = NULL;
             memcpy(&string, place, sizeof(string));
             free(string);

@@ -11,8 +11,8 @@ log            := proxy/log
 value          := config/value proxy/error
 bundle         := config/bundle config/bundle_build proxy/error
 reader         := config/reader proxy/error
-config         := config/config config/expand config/check config/references config/names config/list config/refusal config/keys config/keys_read config/keys_print config/reader config/suggest config/value config/bundle config/bundle_build proxy/error
-keys           := config/config config/expand config/check config/references config/names config/list config/refusal config/keys config/keys_read config/keys_print config/reader config/suggest config/value config/bundle config/bundle_build proxy/error
+config         := config/config config/expand config/check config/references config/names config/list config/refusal config/keys config/keys_process config/keys_service config/keys_read config/keys_print config/reader config/suggest config/value config/bundle config/bundle_build proxy/error
+keys           := config/config config/expand config/check config/references config/names config/list config/refusal config/keys config/keys_process config/keys_service config/keys_read config/keys_print config/reader config/suggest config/value config/bundle config/bundle_build proxy/error
 
 certcheck      := certs/certcheck certs/pem config/bundle config/bundle_build proxy/error tests/unit/certs_lab
 keyholder_msg  := certs/keyholder_msg
@@ -37,7 +37,7 @@ backend        := certs/client certs/client_policy certs/client_names certs/pem 
 control        := proxy/control proxy/error tests/unit/net_pair
 sockets        := proxy/sockets proxy/error config/value tests/unit/net_pair
 
-config_lab     := config/config config/expand config/check config/references config/names config/list config/refusal config/keys config/keys_read config/keys_print config/reader config/suggest config/value config/bundle config/bundle_build proxy/error
+config_lab     := config/config config/expand config/check config/references config/names config/list config/refusal config/keys config/keys_process config/keys_service config/keys_read config/keys_print config/reader config/suggest config/value config/bundle config/bundle_build proxy/error
 worker_lab     := certs/keyholder_client certs/certstore certs/certificate certs/staple certs/client certs/client_policy certs/client_names certs/ticket_keys certs/tls_policy certs/keyholder certs/keyring certs/private_key certs/vault certs/keyholder_msg certs/certcheck certs/pem proxy/log tests/unit/certs_lab
 generation     := proxy/generation proxy/layout proxy/file_list $(config_lab) tests/unit/net_pair
 route          := proxy/route $(config_lab)

@@ -152,22 +152,28 @@ static void workers_are_auto_or_in_range(void **state)
     assert_no_error();
 }
 
+static void default_is_valid(enum section_kind kind, const struct key *key)
+{
+    struct error error = {.text = ""};
+    void *section = calloc(1, keys_sections[kind].size);
+    assert_non_null(section);
+    const char *text = key->standard != NULL ? key->standard : key->sample;
+    const bool valid = keys_read(key, text, "a.ini", section, &error);
+    keys_clear(kind, section);
+    free(section);
+    if (!valid) {
+        fail_msg("%s: %s", key->name, error.text);
+    }
+    assert_true(key->required == (key->standard == NULL) || key->sample != NULL);
+}
+
 static void every_default_is_valid(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < keys_count; i++) {
-        const struct key *key = &keys_table[i];
-        struct error error = {.text = ""};
-        void *section = calloc(1, keys_sections[key->section].size);
-        assert_non_null(section);
-        const char *text = key->standard != NULL ? key->standard : key->sample;
-        const bool valid = keys_read(key, text, "a.ini", section, &error);
-        keys_clear(key->section, section);
-        free(section);
-        if (!valid) {
-            fail_msg("%s: %s", key->name, error.text);
+    for (enum section_kind kind = 0; kind < SECTION_KINDS; kind++) {
+        for (size_t i = 0; i < keys_sections[kind].keys->count; i++) {
+            default_is_valid(kind, &keys_sections[kind].keys->keys[i]);
         }
-        assert_true(key->required == (key->standard == NULL) || key->sample != NULL);
     }
 }
 
@@ -183,19 +189,27 @@ static char *printed(enum keys_style style)
     return text;
 }
 
+static void key_is_shown(const char *text, enum keys_style style, const struct key *key)
+{
+    static const char *const before[] = {"\n  ", " | `", "\n"};
+    static const char *const after[] = {" = ", "` | ", " = "};
+    char shown[128];
+    const bool is_comment = style == KEYS_INI && key->is_aside;
+    snprintf(shown, sizeof(shown), "%s%s%s%s", before[style], is_comment ? "; " : "",
+             key->name, after[style]);
+    assert_non_null(strstr(text, shown));
+}
+
 static void every_style_shows_every_key(void **state)
 {
     (void)state;
-    static const char *const before[] = {"\n  ", " | `", "\n"};
-    static const char *const after[] = {" = ", "` | ", " = "};
     for (int style = KEYS_PLAIN; style <= KEYS_INI; style++) {
         char *text = printed((enum keys_style)style);
-        for (size_t i = 0; i < keys_count; i++) {
-            char shown[128];
-            const bool is_comment = style == KEYS_INI && keys_table[i].is_aside;
-            snprintf(shown, sizeof(shown), "%s%s%s%s", before[style],
-                     is_comment ? "; " : "", keys_table[i].name, after[style]);
-            assert_non_null(strstr(text, shown));
+        for (unsigned kind = 0; kind < SECTION_KINDS; kind++) {
+            for (size_t i = 0; i < keys_sections[kind].keys->count; i++) {
+                key_is_shown(text, (enum keys_style)style,
+                             &keys_sections[kind].keys->keys[i]);
+            }
         }
         free(text);
     }
