@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "config/bundle_format.h"
+#include "config/memory_file.h"
 
 struct builder_blob {
     struct bundle_entry entry;
@@ -42,14 +43,6 @@ struct index_walk {
     bool failed;
 };
 
-enum { TITLE_MAX = 249 /* what memfd_create takes: NAME_MAX less "memfd:" */ };
-
-/* Known to Linux 6.3 and newer, and to their headers. */
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
-
-static int memory_file_open(const char *title);
 static struct builder_blob *blob_new(const char *name, bool is_file, struct error *error);
 static int blob_compare(const void *a, const void *b);
 static const struct builder_blob *builder_find(const struct bundle_builder *builder,
@@ -79,7 +72,7 @@ struct bundle_builder *bundle_builder_new(const char *title, struct error *error
         error_set_errno(error, ENOMEM, "cannot build the bundle \"%s\"", title);
         return NULL;
     }
-    builder->fd = memory_file_open(title);
+    builder->fd = memory_file_new(title);
     if (builder->fd < 0 || !builder_write(builder, &header, sizeof(header))) {
         error_set_errno(error, errno, "cannot make the memory file \"%s\"", title);
         bundle_builder_free(builder);
@@ -221,20 +214,6 @@ void bundle_builder_free(struct bundle_builder *builder)
         close(builder->fd);
     }
     free(builder);
-}
-
-static int memory_file_open(const char *title)
-{
-    char name[TITLE_MAX + 1];
-    const size_t length = strnlen(title, TITLE_MAX);
-    memcpy(name, title, length);
-    name[length] = '\0';
-    const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-    const int fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
-    if (fd >= 0 || errno != EINVAL) {
-        return fd;
-    }
-    return memfd_create(name, flags);
 }
 
 static struct builder_blob *blob_new(const char *name, bool is_file, struct error *error)

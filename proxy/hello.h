@@ -39,6 +39,7 @@ enum hello_refusal {
     HELLO_REFUSAL_PSK_KE,    /* resumption without a fresh key exchange */
     HELLO_REFUSAL_SNI        /* a name that is not a host name */
 };
+enum { HELLO_REFUSALS = HELLO_REFUSAL_SNI + 1 };
 
 struct hello {
     char sni[HELLO_SNI_MAX];      /* lower case, no trailing dot; "" when absent */

@@ -39,13 +39,20 @@ static uint64_t process_now_ms(void);
 bool process_init(struct process *process, struct event_base *base,
                   const struct role *role, unsigned index, struct error *error)
 {
-    *process =
-        (struct process){.role = role, .index = index, .base = base, .control_fd = -1};
+    *process = (struct process){
+        .role = role, .index = index, .base = base, .control_fd = -1, .stats_fd = -1};
     process->restart_timer = evtimer_new(base, process_on_restart_timer, process);
     process->answer_timer = evtimer_new(base, process_on_answer_timeout, process);
     if (!process->restart_timer || !process->answer_timer)
         return error_set(error, "out of memory");
-    return true;
+    if (!role->take_stats)
+        return true;
+    process->stats_fd = stats_page_new("pawl counters", sizeof(*process->stats), error);
+    if (process->stats_fd < 0)
+        return false;
+    process->stats =
+        stats_page_map(process->stats_fd, sizeof(*process->stats), false, error);
+    return process->stats != NULL;
 }
 
 bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBERS],
@@ -77,7 +84,12 @@ bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBE
     if (!process->control_event || event_add(process->control_event, NULL) < 0)
         return error_set(error, "out of memory");
     memcpy(start.number, numbers, sizeof(start.number));
-    return control_send(process->control_fd, &start, NULL, error);
+    if (!control_send(process->control_fd, &start, NULL, error))
+        return false;
+    const struct control_message counters = {.type = CONTROL_STATS};
+    const struct control_fds page = {.fd = {process->stats_fd, -1}};
+    return process->stats_fd < 0 ||
+           control_send(process->control_fd, &counters, &page, error);
 }
 
 void process_tell(struct process *process, enum control_type type, uint32_t generation,
@@ -172,6 +184,11 @@ void process_close(struct process *process)
     if (process->answer_timer)
         event_free(process->answer_timer);
     process->restart_timer = process->answer_timer = NULL;
+    stats_page_unmap(process->stats, sizeof(*process->stats));
+    process->stats = NULL;
+    if (process->stats_fd >= 0)
+        close(process->stats_fd);
+    process->stats_fd = -1;
 }
 
 /* In the child: nothing is inherited but the log and the control socket. */

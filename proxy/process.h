@@ -11,6 +11,7 @@
 
 #include "proxy/control.h"
 #include "proxy/role.h"
+#include "proxy/stats.h"
 
 enum process_state {
     PROCESS_DOWN,      /* not running; perhaps about to be started again */
@@ -47,10 +48,12 @@ struct process {
     size_t findings;     /* that it has sent about this generation */
     unsigned failures;   /* exits in a row, each soon after its start */
     uint64_t started_ms;
-    struct event_base *base;     /* borrowed */
-    struct event *control_event; /* owned */
-    struct event *restart_timer; /* owned */
-    struct event *answer_timer;  /* owned; kills what does not answer */
+    int stats_fd;                     /* owned; -1: the role counts nothing */
+    const struct stats_worker *stats; /* owned mapping of it, or NULL */
+    struct event_base *base;          /* borrowed */
+    struct event *control_event;      /* owned */
+    struct event *restart_timer;      /* owned */
+    struct event *answer_timer;       /* owned; kills what does not answer */
     const struct process_events *events;
     void *master;
 };

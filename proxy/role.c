@@ -158,6 +158,12 @@ static bool role_handle(struct role_process *process,
             fds->fd[0] = -1;
         }
         return true;
+    case CONTROL_STATS:
+        if (role->take_stats && fds->fd[0] >= 0) {
+            role->take_stats(process->self, fds->fd[0]);
+            fds->fd[0] = -1;
+        }
+        return true;
     case CONTROL_TICKETS:
         if (role->take_tickets)
             role_take_tickets(process, message);

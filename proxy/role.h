@@ -31,6 +31,7 @@ struct role {
     void (*abort)(void *self);
     void (*take_listener)(void *self, const char *address, int fd);
     void (*take_channel)(void *self, int fd);
+    void (*take_stats)(void *self, int fd);
     void (*take_tickets)(void *self, const struct ticket_ring *ring);
     /* Finish and call event_base_loopexit when done. */
     void (*drain)(void *self);

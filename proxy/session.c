@@ -1,6 +1,7 @@
 #include "proxy/session.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -31,43 +32,7 @@ static const struct session_phase {
     [SESSION_LINGER] = {"linger", session_run_linger},
 };
 
-/* What each reason means for the two peers and for the log. */
-static const struct session_ending {
-    const char *name;
-    bool graceful; /* the client gets a close_notify */
-    enum log_level level;
-} endings[] = {
-    [REASON_FINISHED] = {"finished", true, LOG_LEVEL_INFO},
-    [REASON_CLIENT_CLOSED] = {"client_closed", true, LOG_LEVEL_INFO},
-    [REASON_CLIENT_RESET] = {"client_reset", false, LOG_LEVEL_INFO},
-    [REASON_CLIENT_TRUNCATED] = {"client_truncated", true, LOG_LEVEL_INFO},
-    [REASON_BACKEND_UNREACHABLE] = {"backend_unreachable", true, LOG_LEVEL_WARNING},
-    [REASON_BACKEND_TIMEOUT] = {"backend_timeout", true, LOG_LEVEL_WARNING},
-    [REASON_BACKEND_RESET] = {"backend_reset", false, LOG_LEVEL_WARNING},
-    [REASON_PROXY_UNTRUSTED] = {"proxy_untrusted", false, LOG_LEVEL_INFO},
-    [REASON_PROXY_MALFORMED] = {"proxy_malformed", false, LOG_LEVEL_WARNING},
-    [REASON_HANDSHAKE_TIMEOUT] = {"handshake_timeout", false, LOG_LEVEL_INFO},
-    [REASON_IDLE_TIMEOUT] = {"idle_timeout", true, LOG_LEVEL_INFO},
-    [REASON_HALF_CLOSE_TIMEOUT] = {"half_close_timeout", true, LOG_LEVEL_INFO},
-    [REASON_HELLO_REFUSED] = {"hello_refused", false, LOG_LEVEL_INFO},
-    [REASON_NO_ROUTE] = {"no_route", false, LOG_LEVEL_INFO},
-    [REASON_NO_PROTOCOL] = {"no_protocol", false, LOG_LEVEL_INFO},
-    [REASON_NO_CERTIFICATE] = {"no_certificate", false, LOG_LEVEL_INFO},
-    [REASON_UNKNOWN_SNI] = {"unknown_sni", false, LOG_LEVEL_INFO},
-    [REASON_CLIENT_CERT_MISSING] = {"client_cert_missing", false, LOG_LEVEL_INFO},
-    [REASON_CLIENT_CERT_UNTRUSTED] = {"client_cert_untrusted", false, LOG_LEVEL_INFO},
-    [REASON_CLIENT_CERT_EXPIRED] = {"client_cert_expired", false, LOG_LEVEL_INFO},
-    [REASON_CLIENT_CERT_REVOKED] = {"client_cert_revoked", false, LOG_LEVEL_INFO},
-    [REASON_CLIENT_CERT_EKU] = {"client_cert_eku", false, LOG_LEVEL_INFO},
-    [REASON_CLIENT_CERT_NOT_ALLOWED] = {"client_cert_not_allowed", false, LOG_LEVEL_INFO},
-    [REASON_SIGNING_FAILED] = {"signing_failed", false, LOG_LEVEL_ERROR},
-    [REASON_TLS_ALERT] = {"tls_alert", false, LOG_LEVEL_INFO},
-    [REASON_TLS_ERROR] = {"tls_error", false, LOG_LEVEL_INFO},
-    [REASON_FLOOD] = {"flood", false, LOG_LEVEL_WARNING},
-    [REASON_WINDOW] = {"window", true, LOG_LEVEL_INFO},
-    [REASON_DRAIN] = {"drain", true, LOG_LEVEL_INFO},
-    [REASON_INTERNAL] = {"internal", false, LOG_LEVEL_ERROR},
-};
+static_assert((int)SESSION_STATES == (int)STATS_STATES, "each state is counted");
 
 static bool session_cuts_backend(const struct session *session);
 static uint64_t session_deadline(const struct session *session);
@@ -79,6 +44,8 @@ static void session_watch(struct session *session, struct event *event, int fd,
 static void session_on_client(evutil_socket_t fd, short what, void *argument);
 static void session_on_backend(evutil_socket_t fd, short what, void *argument);
 static void session_on_timer(evutil_socket_t fd, short what, void *argument);
+static void session_move(struct session *session, enum session_state state);
+static void session_count(const struct session *session);
 static void session_log(const struct session *session);
 static void session_log_tls(const struct session *session, struct log_line *line);
 static const char *session_peer_text(const struct session_peer *peer, char *text);
@@ -107,6 +74,8 @@ void session_start(struct worker *worker, const struct config_listener *listener
     evtimer_assign(&session->timer, worker->base, session_on_timer, session);
     LIST_INSERT_HEAD(&worker->sessions, session, link);
     worker->session_count++;
+    worker->stats->accepted++;
+    worker->stats->sessions[session->state]++;
 
     session_set_peer(session, peer);
     stream_take(&session->client, fd);
@@ -126,10 +95,10 @@ void session_on_event(struct session *session, unsigned events)
             session_update_events(session);
             return;
         case STEP_NEXT:
-            session->state++;
+            session_move(session, session->state + 1);
             break;
         case STEP_END:
-            session->state = SESSION_LINGER;
+            session_move(session, SESSION_LINGER);
             break;
         case STEP_CLOSE:
             session_close(session);
@@ -144,8 +113,17 @@ void session_drain(struct session *session)
     if (session->state == SESSION_LINGER)
         return;
     (void)session_end(session, STEP_END, REASON_DRAIN, NULL);
-    session->state = SESSION_LINGER;
+    session_move(session, SESSION_LINGER);
     session_on_event(session, SESSION_ENTERED);
+}
+
+static void session_move(struct session *session, enum session_state state)
+{
+    uint64_t *counts = session->worker->stats->sessions;
+
+    counts[session->state]--;
+    counts[state]++;
+    session->state = state;
 }
 
 void session_close(struct session *session)
@@ -153,6 +131,7 @@ void session_close(struct session *session)
     struct worker *worker = session->worker;
 
     session_log(session);
+    session_count(session);
     event_del(&session->client_event);
     event_del(&session->backend_event);
     event_del(&session->timer);
@@ -215,7 +194,7 @@ static enum session_step session_run_linger(struct session *session, unsigned ev
         stream_close(&session->backend, session_cuts_backend(session));
         session->deadline_ms =
             session_now(session) + session->snapshot->config->limits.linger_timeout_ms;
-        if (!endings[session->reason].graceful || !client->secure)
+        if (!reason_of(session->reason)->graceful || !client->secure)
             stream_shut_write(client);
         else if (stream_end_write(client) == IO_ERROR)
             return STEP_CLOSE;
@@ -381,9 +360,22 @@ static void session_on_timer(evutil_socket_t fd, short what, void *argument)
         session_update_events(session);
 }
 
+static void session_count(const struct session *session)
+{
+    struct stats_worker *stats = session->worker->stats;
+
+    stats->sessions[session->state]--;
+    if (session->client.secure)
+        stats->sessions_ended[session->reason]++;
+    else
+        stats->handshakes_failed[session->reason]++;
+    if (session->reason == REASON_HELLO_REFUSED)
+        stats->hellos_refused[session->refusal]++;
+}
+
 static void session_log(const struct session *session)
 {
-    const struct session_ending *ending = &endings[session->reason];
+    const struct reason *ending = reason_of(session->reason);
     bool established = session->client.secure;
     char peer[PEER_TEXT_MAX];
     struct log_line line;

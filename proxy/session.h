@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include "proxy/hello.h"
+#include "proxy/reason.h"
 #include "proxy/snapshot.h"
 #include "proxy/stream.h"
 
@@ -32,6 +33,7 @@ enum session_state {
     SESSION_RELAY,
     SESSION_LINGER /* the client takes the last bytes; the backend is closed */
 };
+enum { SESSION_STATES = SESSION_LINGER + 1 };
 
 /* What a step is run for; a set. */
 enum session_event {
@@ -49,40 +51,6 @@ enum session_step {
     STEP_NEXT, /* go on with the next state */
     STEP_END,  /* go to LINGER; `reason` is set */
     STEP_CLOSE /* close at once; `reason` is set */
-};
-
-/* Why a session ended: the closed set in the log and, later, the counters. */
-enum session_reason {
-    REASON_FINISHED,
-    REASON_CLIENT_CLOSED,
-    REASON_CLIENT_RESET,
-    REASON_CLIENT_TRUNCATED,
-    REASON_BACKEND_UNREACHABLE,
-    REASON_BACKEND_TIMEOUT,
-    REASON_BACKEND_RESET,
-    REASON_PROXY_UNTRUSTED, /* it may not say who its clients are */
-    REASON_PROXY_MALFORMED,
-    REASON_HANDSHAKE_TIMEOUT,
-    REASON_IDLE_TIMEOUT,
-    REASON_HALF_CLOSE_TIMEOUT,
-    REASON_HELLO_REFUSED, /* named by hello_refusal_name */
-    REASON_NO_ROUTE,      /* nobody serves that name on this listener */
-    REASON_NO_PROTOCOL,   /* ALPN without overlap */
-    REASON_NO_CERTIFICATE,
-    REASON_UNKNOWN_SNI,
-    REASON_CLIENT_CERT_MISSING,
-    REASON_CLIENT_CERT_UNTRUSTED,
-    REASON_CLIENT_CERT_EXPIRED, /* or not yet valid */
-    REASON_CLIENT_CERT_REVOKED, /* or the list that would tell is missing */
-    REASON_CLIENT_CERT_EKU,     /* not meant for clients */
-    REASON_CLIENT_CERT_NOT_ALLOWED,
-    REASON_SIGNING_FAILED,
-    REASON_TLS_ALERT,
-    REASON_TLS_ERROR,
-    REASON_FLOOD,
-    REASON_WINDOW, /* its keys could not be renewed within the forward-secrecy window */
-    REASON_DRAIN,
-    REASON_INTERNAL
 };
 
 /* A peer's address in the least space. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "proxy/log.h"
 #include "proxy/residue.h"
@@ -23,6 +24,7 @@ static void worker_commit(void *self, uint32_t generation);
 static void worker_abort(void *self);
 static void worker_take_listener(void *self, const char *address, int fd);
 static void worker_take_channel(void *self, int fd);
+static void worker_take_stats(void *self, int fd);
 static void worker_take_tickets(void *self, const struct ticket_ring *ring);
 static void worker_on_tickets_end(void *argument);
 static void worker_on_residue_due(void *argument);
@@ -42,6 +44,7 @@ const struct role worker_role = {
     .abort = worker_abort,
     .take_listener = worker_take_listener,
     .take_channel = worker_take_channel,
+    .take_stats = worker_take_stats,
     .take_tickets = worker_take_tickets,
     .drain = worker_drain,
     .close = worker_close,
@@ -60,6 +63,7 @@ void worker_pause_accepting(struct worker *worker, const char *cause)
     if (worker->accept_paused)
         return;
     worker->accept_paused = true;
+    worker->stats->accept_pauses++;
     if (worker->now_ms - worker->pause_logged_ms >= PAUSE_LOG_MS) {
         worker->pause_logged_ms = worker->now_ms;
         log_warning("accepting pauses with %zu sessions open: %s", worker->session_count,
@@ -121,6 +125,8 @@ static void worker_prepare(void *self, struct config *config, const struct bundl
     struct worker *worker = self;
 
     (void)keys;
+    if (!worker->stats)
+        report_add(report, REPORT_ERROR, NULL, 0, "a worker has no page for counters");
     snapshot_release(worker->prepared);
     worker->prepared = snapshot_new(config, bundle, worker->tickets, report);
 }
@@ -146,6 +152,7 @@ static void worker_commit(void *self, uint32_t generation)
     snapshot_release(worker->current);
     worker->current = worker->prepared;
     worker->prepared = NULL;
+    worker->stats->generation = generation;
     worker_on_residue_due(worker);
     listener_adopt_all(worker);
     log_debug("serving configuration %u", generation);
@@ -190,6 +197,20 @@ static void worker_take_channel(void *self, int fd)
     struct worker *worker = self;
 
     keyholder_client_set_channel(worker->keyholder, fd);
+}
+
+static void worker_take_stats(void *self, int fd)
+{
+    struct worker *worker = self;
+    struct error error;
+
+    if (!worker->stats)
+        worker->stats = stats_page_map(fd, sizeof(*worker->stats), true, &error);
+    if (worker->stats)
+        stats_worker_begin(worker->stats);
+    else
+        log_error("%s", error.text);
+    close(fd);
 }
 
 static void worker_take_tickets(void *self, const struct ticket_ring *ring)
@@ -261,6 +282,7 @@ static void worker_close(void *self)
     if (worker->drain_timer)
         event_free(worker->drain_timer);
     free(worker->scratch);
+    stats_page_unmap(worker->stats, sizeof(*worker->stats));
     free(worker);
 }
 

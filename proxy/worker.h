@@ -15,10 +15,12 @@
 #include "proxy/listener.h"
 #include "proxy/role.h"
 #include "proxy/session.h"
+#include "proxy/stats.h"
 
 struct worker {
     struct event_base *base;            /* borrowed */
     struct scratch *scratch;            /* owned */
+    struct stats_worker *stats;         /* owned mapping; there before any session */
     struct keyholder_client *keyholder; /* owned */
     struct ticket_keys *tickets;        /* owned */
     struct alarm *tickets_end;          /* owned; when the next ticket key is wiped */

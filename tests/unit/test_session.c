@@ -29,6 +29,7 @@ static struct config config = {.backends = &backend, .backend_count = 1};
 static unsigned rotation[2];
 static struct snapshot snapshot;
 static struct worker worker;
+static struct stats_worker stats;
 static struct tls_client client;
 static int listening; /* the backend's socket */
 static int accepted;  /* the backend's end of the connection; -1: none yet */
@@ -84,7 +85,9 @@ static int begin(void **state)
                                  .config = &config,
                                  .certs = sign_lab.store,
                                  .rotation = rotation};
+    stats = (struct stats_worker){0};
     worker = (struct worker){.base = sign_lab.base,
+                             .stats = &stats,
                              .scratch = &scratch,
                              .keyholder = sign_lab.signer,
                              .current = &snapshot};
