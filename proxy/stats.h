@@ -16,6 +16,7 @@
 #include "config/config.h"
 #include "proxy/error.h"
 #include "proxy/hello.h"
+#include "proxy/limits.h"
 #include "proxy/reason.h"
 
 enum {
@@ -41,6 +42,7 @@ struct stats_worker {
     uint64_t sessions_ended[SESSION_REASONS];
     uint64_t bytes_in;  /* plaintext from clients */
     uint64_t bytes_out; /* plaintext to clients */
+    struct limits_counts limits;
     /* gauges */
     uint64_t generation; /* being served */
     uint64_t sessions[STATS_STATES];
