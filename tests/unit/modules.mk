@@ -35,7 +35,7 @@ stream         := $(stream_lab)
 stream_output  := $(stream_lab)
 stream_mix     := $(stream_lab)
 relay          := proxy/relay proxy/stream proxy/pending tests/unit/net_pair
-backend        := certs/client certs/client_policy certs/client_names certs/pem config/list config/bundle config/bundle_build config/memory_file proxy/backend proxy/stream proxy/pending proxy/proxy_protocol proxy/error tests/unit/net_pair
+backend        := proxy/stats certs/client certs/client_policy certs/client_names certs/pem config/list config/bundle config/bundle_build config/memory_file proxy/backend proxy/stream proxy/pending proxy/proxy_protocol proxy/error tests/unit/net_pair
 control        := proxy/control proxy/error tests/unit/net_pair
 sockets        := proxy/sockets proxy/error config/value tests/unit/net_pair
 
@@ -51,5 +51,5 @@ layout         := proxy/layout proxy/file_list $(config_lab)
 expand         := $(config_lab)
 sandbox        := proxy/sandbox proxy/error
 snapshot       := proxy/snapshot proxy/route $(worker_lab) $(config_lab)
-handshake      := config/list proxy/handshake proxy/route proxy/stream proxy/pending proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) config/bundle config/bundle_build config/memory_file proxy/error tests/unit/hello_builder tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
-session        := proxy/reason proxy/session_state proxy/origin proxy/proxy_read proxy/session proxy/handshake proxy/route proxy/backend proxy/relay proxy/stream proxy/pending proxy/snapshot proxy/proxy_protocol proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) $(config_lab) tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
+handshake      := proxy/stats config/list proxy/handshake proxy/route proxy/stream proxy/pending proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) config/bundle config/bundle_build config/memory_file proxy/error tests/unit/hello_builder tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
+session        := proxy/stats proxy/reason proxy/session_state proxy/origin proxy/proxy_read proxy/session proxy/handshake proxy/route proxy/backend proxy/relay proxy/stream proxy/pending proxy/snapshot proxy/proxy_protocol proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) $(config_lab) tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
