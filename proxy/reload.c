@@ -103,6 +103,7 @@ static void reload_capture(struct master *master, const struct source *source)
     }
     reload_check_fixed(master);
     sockets_prepare(&master->sockets, master->next->config, &master->report);
+    admin_sockets_prepare(&master->admin_sockets, master->next->config, &master->report);
     reload_prepare(master);
 }
 
@@ -153,6 +154,7 @@ static void reload_start_fleet(struct master *master)
     reload_check_identity(master);
     master->sockets.workers = config_worker_count(config);
     sockets_prepare(&master->sockets, config, &master->report);
+    admin_sockets_prepare(&master->admin_sockets, config, &master->report);
     bool hopeless = master->report.errors > 0;
     if (!fleet_start(master, hopeless ? 1 : master->sockets.workers, &error)) {
         report_add(&master->report, REPORT_ERROR, NULL, 0, "%s", error.text);
@@ -241,9 +243,11 @@ static void reload_accept(struct master *master)
     window_follow(master, &config->tls);
     fleet_commit(master);
     sockets_commit(&master->sockets);
+    admin_sockets_commit(&master->admin_sockets);
     generation_free(master->current);
     master->current = master->next;
     master->next = NULL;
+    fleet_settle(master);
     ledger_note_state(master, MASTER_SERVING);
     ledger_note_accepted(master);
     log_configure(config->log.level, config->log.format);
@@ -288,8 +292,10 @@ static void reload_drop(struct master *master)
 {
     fleet_abort(master);
     sockets_abort(&master->sockets);
+    admin_sockets_abort(&master->admin_sockets);
     generation_free(master->next);
     master->next = NULL;
+    fleet_settle(master);
     if (master->current)
         ledger_note_state(master, MASTER_SERVING);
     if (master->renewing)
