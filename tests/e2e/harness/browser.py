@@ -1,6 +1,7 @@
 """Headless Chromium, driven over its debugging pipe: scripts, screenshots, complaints."""
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -16,6 +17,14 @@ OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--n
            "--hide-scrollbars", "--remote-debugging-pipe"]
 
 
+def _high(descriptors):
+    """The same under numbers that are out of the way."""
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in descriptors]
+    for fd in descriptors:
+        os.close(fd)
+    return moved
+
+
 class Browser:
     """One page.  `complaints` holds errors of its console, its script and its policy."""
 
@@ -24,14 +33,17 @@ class Browser:
         self._patience = patience
         self._number = 0
         self._rest = b""
-        to_browser, self._out = os.pipe()
-        self._in, from_browser = os.pipe()
+        to_browser, self._out = _high(os.pipe())
+        self._in, from_browser = _high(os.pipe())
+
+        def place():  # it reads commands from its descriptor 3 and answers on 4
+            os.dup2(to_browser, 3)
+            os.dup2(from_browser, 4)
+
         command = [BROWSER, *OPTIONS, f"--user-data-dir={folder / 'browser'}", "about:blank"]
-        # The browser reads commands from its descriptor 3 and answers on 4.
-        shell = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
         self._process = subprocess.Popen(
-            ["sh", "-c", shell, "sh", *command], env={**os.environ, "HOME": str(folder)},
-            pass_fds=(to_browser, from_browser), stdin=subprocess.DEVNULL,
+            command, env={**os.environ, "HOME": str(folder)}, preexec_fn=place,
+            pass_fds=(3, 4), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_browser)
         os.close(from_browser)
