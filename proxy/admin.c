@@ -237,14 +237,16 @@ bool admin_host_is_local(const char *host)
 
     if (!host)
         return true; /* HTTP/1.0; no browser */
-    size_t length = strcspn(host, host[0] == '[' ? "]" : ":");
-    const char *start = host + (host[0] == '[');
-    length -= (size_t)(start - host);
-    if (length >= sizeof(name))
+    bool bracketed = host[0] == '[';
+    const char *start = host + bracketed;
+    size_t length = strcspn(start, bracketed ? "]" : ":");
+    const char *rest = start + length + bracketed;
+    if (length >= sizeof(name) || (bracketed && start[length] == '\0') ||
+        (*rest != '\0' && *rest != ':'))
         return false;
     memcpy(name, start, length);
     name[length] = '\0';
-    if (host[0] == '[')
+    if (bracketed)
         return inet_pton(AF_INET6, name, &v6) == 1;
     return strcasecmp(name, "localhost") == 0 || inet_pton(AF_INET, name, &v4) == 1;
 }

@@ -53,3 +53,11 @@ sandbox        := proxy/sandbox proxy/error
 snapshot       := proxy/snapshot proxy/route $(worker_lab) $(config_lab)
 handshake      := proxy/stats config/list proxy/handshake proxy/route proxy/stream proxy/pending proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) config/bundle config/bundle_build config/memory_file proxy/error tests/unit/hello_builder tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
 session        := proxy/stats proxy/reason proxy/session_state proxy/origin proxy/proxy_read proxy/session proxy/handshake proxy/route proxy/backend proxy/relay proxy/stream proxy/pending proxy/snapshot proxy/proxy_protocol proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) $(config_lab) tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
+
+status_parts   := proxy/status proxy/status_figures proxy/stats proxy/stats_master proxy/stats_table proxy/json proxy/reason proxy/session_state proxy/hello proxy/hello_offer proxy/hello_policy certs/ticket_keys certs/tls_policy certs/vault proxy/log $(config_lab) tests/unit/status_lab
+json           := proxy/json
+stats_master   := proxy/stats_master
+metrics        := proxy/metrics $(status_parts)
+status         := $(status_parts)
+admin          := proxy/admin proxy/admin_guard proxy/admin_page proxy/metrics $(status_parts)
+admin_sockets  := proxy/admin_sockets proxy/error config/value
