@@ -26,7 +26,7 @@ RESULTS := $(BUILD)/results
 
 WOLFSSL := build/deps/wolfssl-$(shell deps/wolfssl.sh key).stamp
 LIBS     = build/deps/lib/libwolfssl.a \
-           $(shell $(PKG_CONFIG) --libs libevent_core libevent_extra inih 2>/dev/null) -lm -lpthread
+           $(shell $(PKG_CONFIG) --libs libevent_core libevent_extra inih libseccomp 2>/dev/null) -lm -lpthread
 LIBS    := $(LIBS)
 
 OUR_CPPFLAGS := -I. -isystem build/deps/include -D_GNU_SOURCE -DPAWL_VERSION='"$(VERSION)"'
