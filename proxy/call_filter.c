@@ -246,9 +246,9 @@ static int filter_fill(scmp_filter_ctx filter, uint32_t groups)
     int code = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (code == 0)
         code = seccomp_attr_set(filter, SCMP_FLTATR_API_SYSRAWRC, 1);
-    /* No role runs foreign code, whose speculation would have to be slowed down. */
-    if (code == 0)
-        code = seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
+    /* No role runs foreign code, whose speculation would have to be slowed down; where
+     * the kernel cannot be told that, it is merely slower. */
+    (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
     if (code == 0)
         code = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     for (size_t i = 0; code == 0 && i < sizeof(RULES) / sizeof(RULES[0]); i++) {

@@ -21,8 +21,7 @@ static bool fleet_link(struct master *master, unsigned index, struct error *erro
 static void fleet_deliver(struct master *master, struct process *process,
                           const struct generation *generation);
 static void fleet_send_sockets(struct master *master, struct process *process);
-static void fleet_on_sandboxed(void *argument, const struct process *process,
-                               bool refused);
+static void fleet_on_sandboxed(void *argument, struct process *process, bool refused);
 static void fleet_on_finding(void *argument, enum report_level level, const char *text);
 static void fleet_on_served(void *argument, const struct cert_set *served);
 static void fleet_on_answer(void *argument, struct process *process);
@@ -249,28 +248,30 @@ static void fleet_send_sockets(struct master *master, struct process *process)
 }
 
 /* All roles meet the same kernel, so what several lack is said once. */
-static void fleet_on_sandboxed(void *argument, const struct process *process,
-                               bool refused)
+static void fleet_on_sandboxed(void *argument, struct process *process, bool refused)
 {
     struct master *master = argument;
     const struct sandbox_state *state = &process->sandbox;
+    const struct config *config = master->next ? master->next->config : NULL;
     char words[256], title[TITLE_MAX];
 
-    if (state->lacks[0] == '\0') {
-        log_debug("%s is confined: %s", process_title(process, title, sizeof(title)),
-                  sandbox_describe(state, words, sizeof(words)));
-    } else if (refused && master->next) {
-        const struct config *config = master->next->config;
-        report_add(&master->report, REPORT_ERROR, config ? config->file : NULL,
-                   config ? config->proxy.unsafe_without_line : 0, "%s", state->lacks);
-    } else if (strcmp(master->sandbox_complaint, state->lacks) != 0) {
-        (void)snprintf(master->sandbox_complaint, sizeof(master->sandbox_complaint), "%s",
-                       state->lacks);
-        if (refused)
-            log_error("%s", state->lacks);
-        else
+    log_debug("%s is confined: %s", process_title(process, title, sizeof(title)),
+              sandbox_describe(state, words, sizeof(words)));
+    bool known = strcmp(master->sandbox_complaint, state->lacks) == 0;
+    (void)snprintf(master->sandbox_complaint, sizeof(master->sandbox_complaint), "%s",
+                   state->lacks);
+    if (!refused) {
+        if (!known)
             log_warning("the sandbox is not whole, as unsafe_without allows: %s",
                         state->lacks);
+    } else if (config) {
+        report_add(&master->report, REPORT_ERROR, config->file,
+                   config->proxy.unsafe_without_line, "%s", state->lacks);
+        reload_give_up(master);
+    } else if (master->state != MASTER_STOPPING) {
+        if (!known)
+            log_error("%s", state->lacks);
+        process_kill(process);
     }
 }
 

@@ -29,7 +29,7 @@ struct process;
 struct process_events {
     /* Its sandbox is closed: process->sandbox says how; or, if `refused`, could not be.
      */
-    void (*on_sandboxed)(void *master, const struct process *process, bool refused);
+    void (*on_sandboxed)(void *master, struct process *process, bool refused);
     void (*on_finding)(void *master, enum report_level level, const char *text);
     /* It can serve these certificates of the configuration that it prepares. */
     void (*on_served)(void *master, const struct cert_set *served);

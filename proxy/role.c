@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -26,6 +27,7 @@ struct role_process {
 static bool role_begin(const struct role *role, unsigned index, struct error *error);
 static bool role_confine(const struct role *role, const struct control_message *start,
                          struct error *error);
+static void role_await_end(void) __attribute__((noreturn));
 static void role_on_forbidden(int call);
 static bool role_open(struct role_process *process, struct error *error);
 static void role_close(struct role_process *process);
@@ -48,8 +50,7 @@ int role_run(const struct role *role, unsigned index)
     struct error error;
 
     if (!role_begin(role, index, &error) || !role_open(&process, &error)) {
-        if (error.text[0] != '\0')
-            log_error("%s", error.text);
+        log_error("%s", error.text);
         role_close(&process);
         return 1;
     }
@@ -106,8 +107,21 @@ static bool role_confine(const struct role *role, const struct control_message *
                    entered ? state.lacks : error->text);
     if (!control_send(ROLE_CONTROL_FD, &answer, NULL, entered ? error : NULL))
         return false;
-    /* The master says it once for all of them. */
-    return entered || error_set(error, "%s", "");
+    if (!entered)
+        role_await_end();
+    return entered;
+}
+
+/* The master says once for all roles why they cannot run, and ends them. */
+static void role_await_end(void)
+{
+    struct control_message message;
+    struct control_fds fds;
+
+    while (control_receive(ROLE_CONTROL_FD, true, &message, &fds) == CONTROL_MESSAGE &&
+           message.type != CONTROL_STOP)
+        control_fds_close(&fds);
+    exit(EXIT_SUCCESS);
 }
 
 /* In a signal handler: the last this process does is to say which call it was. */
