@@ -109,9 +109,11 @@ static bool sandbox_take_part(const struct sandbox_request *request,
         return true;
     }
     if (!(request->may_lack & 1U << part))
-        return error_set(error,
-                         "%s; \"unsafe_without = %s\" in [proxy] would do without it",
-                         cause.text, PART_WORDS[part]);
+        return error_set(
+            error,
+            "%s; \"unsafe_without = %s\" in [proxy] would do without it (for "
+            "pawl dev and demo, --unsafe-without %s)",
+            cause.text, PART_WORDS[part], PART_WORDS[part]);
     sandbox_add_lack(state, part, &cause);
     return true;
 }

@@ -12,7 +12,8 @@ from harness.backends import echo, http
 from harness.certs import Certificate
 from harness.env import SANITIZED
 from harness.http import HttpClient
-from harness.ports import split_address
+from harness.pawl import Pawl
+from harness.ports import free_address, split_address
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="the sanitizers need what this denies")
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -142,6 +143,23 @@ def test_a_missing_part_that_is_named_is_a_warning(pawl, serve, tool, part):
     for pid in proxy.roles().values():
         # The tool's own filter is there in any case.
         assert int(procfs.status_of(pid)["Seccomp_filters"]) == 1 + int(seccomp) // 2
+
+
+def test_dev_names_it_on_the_command_line(folder, running, serve, tool):
+    def start(*options):
+        proxy = Pawl(folder, ["dev", serve(http).address, "--listen", listen, *options],
+                     [listen], {"XDG_STATE_HOME": str(folder), "HOME": str(folder)})
+        proxy.wrapper = [tool("lacking"), "landlock", "--"]
+        return running(proxy)
+
+    listen = free_address()
+    refused = start()
+    refused.expect_log(r"\(pawl dev\): .*--unsafe-without landlock\)")
+    refused.allow_log("not started")
+    assert refused.wait_exit() == 1
+    allowed = start("--unsafe-without", "landlock").wait_ready()
+    allowed.expect_log("the sandbox is not whole")
+    assert HttpClient(allowed.connect("localhost")).request().status == 200
 
 
 def test_naming_another_part_does_not_help(pawl, serve, tool):
