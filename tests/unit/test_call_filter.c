@@ -24,6 +24,13 @@ enum {
     EXIT_NO_FILTER = 254
 };
 
+/* A sanitizer uses calls of its own, even to end. */
+#ifdef PAWL_SANITIZED
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
 static int told_fd; /* where a child's handler writes the number of the call */
 
 static void tell(int call)
@@ -167,6 +174,8 @@ static int do_plain_work(void)
 static void plain_work_goes_on(void **state)
 {
     (void)state;
+    if (SANITIZED)
+        skip();
     assert_returns(KEYHOLDER, do_plain_work, 0);
     assert_returns(KEYHOLDER, read_limit, 0);
 }
@@ -197,6 +206,8 @@ static void nothing_becomes_executable(void **state)
 static void sockets_are_streams_and_for_who_connects(void **state)
 {
     (void)state;
+    if (SANITIZED)
+        skip();
     assert_returns(KEYHOLDER | CALLS_CONNECT, call_socket_tcp, 0);
     assert_killed(KEYHOLDER | CALLS_CONNECT, call_socket_udp, SYS_socket);
     assert_killed(KEYHOLDER, call_socket_tcp, SYS_socket);
@@ -205,6 +216,8 @@ static void sockets_are_streams_and_for_who_connects(void **state)
 static void what_libraries_try_fails_politely(void **state)
 {
     (void)state;
+    if (SANITIZED)
+        skip();
     assert_returns(KEYHOLDER, open_file, EACCES);
     assert_returns(KEYHOLDER, set_name, EINVAL);
 }
@@ -213,6 +226,8 @@ static void abort_stays_an_abort(void **state)
 {
     int call;
     (void)state;
+    if (SANITIZED)
+        skip();
     const int status = try_inside(KEYHOLDER, call_abort, &call);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGABRT);
