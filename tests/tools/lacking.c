@@ -15,9 +15,9 @@
 static bool lack_seccomp(scmp_filter_ctx filter)
 {
     return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(seccomp), 1,
-                            SCMP_A0(SCMP_CMP_EQ, SECCOMP_SET_MODE_FILTER)) == 0 &&
+                            SCMP_A0(SCMP_CMP_EQ, SECCOMP_SET_MODE_FILTER, 0)) == 0 &&
            seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(prctl), 1,
-                            SCMP_A0(SCMP_CMP_EQ, PR_SET_SECCOMP)) == 0;
+                            SCMP_A0(SCMP_CMP_EQ, PR_SET_SECCOMP, 0)) == 0;
 }
 
 static bool lack_landlock(scmp_filter_ctx filter)
