@@ -199,9 +199,18 @@ def test_a_role_that_does_what_it_may_not_is_killed_and_the_log_says_why(
     assert HttpClient(proxy.connect()).request().status == 200
 
 
+def test_the_log_says_for_people_what_confines_each_role(pawl, serve):
+    proxy = pawl(serve(http), extra={"log": {"level": "debug"}})
+    for title, pid in proxy.roles().items():
+        uid = procfs.status_of(pid)["Uid"].split()[0]
+        assert proxy.log.find(rf"master: {title} is confined: user {uid}, no capabilities, no "
+                              rf"new privileges, .*, Landlock \(version {ABI}\), seccomp$")
+
+
 def test_limits_of_roles(pawl, serve):
     proxy = pawl(serve(http))
     for title, pid in proxy.roles().items():
+        assert procfs.status_of(pid)["Seccomp"] == "2"
         assert procfs.soft_limit(pid, "Max processes") == "0"
         if title.startswith("keyholder"):
             assert procfs.soft_limit(pid, "Max open files") == "64"
