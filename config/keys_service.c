@@ -138,6 +138,26 @@ static const struct key certificate_keys[] = {
      .sample = "/etc/pawl/privkey.pem",
      .help = "PEM file with the private key, and nothing else: the chain's file goes to "
              "the processes that face the network, the key's never does"},
+    {.name = "passphrase_file",
+     IN(certificate, passphrase_file),
+     LINE(certificate, passphrase_file_line),
+     .type = KEY_PATH,
+     .is_aside = true,
+     .sample = "/etc/pawl/passphrase",
+     .help =
+         "File with the passphrase of an encrypted key, which is PKCS #8 (PBES2 with "
+         "PBKDF2 and AES-CBC); a line feed at its end does not count.  Each keyholder "
+         "derives the key's key at every start and reload, some milliseconds to "
+         "seconds that handshakes wait: its iterations decide"},
+    {.name = "passphrase_command",
+     IN(certificate, passphrase_command),
+     LINE(certificate, passphrase_command_line),
+     .type = KEY_COMMAND,
+     .is_aside = true,
+     .sample = "/usr/bin/systemd-creds decrypt /etc/pawl/passphrase.cred -",
+     .help = "Instead of passphrase_file: a command that prints the passphrase, run "
+             "without a shell, as the user who starts Pawl, at every start, reload and "
+             "renewal; it has 10s, and until it ends the master does nothing else"},
     {.name = "staple",
      IN(certificate, staple),
      LINE(certificate, staple_line),
