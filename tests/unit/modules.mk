@@ -15,6 +15,8 @@ config         := config/config config/expand config/check config/references con
 keys           := config/config config/expand config/check config/references config/names config/list config/refusal config/keys config/keys_process config/keys_service config/keys_read config/passphrase config/keys_print config/reader config/suggest config/value config/bundle config/bundle_build config/memory_file proxy/error
 
 certcheck      := certs/certcheck certs/pem config/bundle config/bundle_build config/memory_file proxy/error tests/unit/certs_lab
+encrypted_key  := certs/encrypted_key certs/vault config/bundle config/bundle_build config/memory_file proxy/error proxy/log tests/unit/certs_lab tests/unit/memory
+encrypted_key_form := certs/encrypted_key certs/vault config/bundle config/bundle_build config/memory_file proxy/error proxy/log tests/unit/certs_lab
 keyholder_msg  := certs/keyholder_msg
 keyholder      := certs/keyholder certs/keyring config/passphrase certs/private_key certs/encrypted_key certs/vault certs/keyholder_msg certs/certcheck certs/pem config/bundle config/bundle_build config/memory_file proxy/error proxy/log tests/unit/certs_lab
 keyholder_client := certs/keyholder_client certs/certstore certs/certificate certs/staple certs/client certs/client_policy certs/client_names config/list certs/ticket_keys certs/tls_policy certs/keyholder certs/keyring config/passphrase certs/private_key certs/encrypted_key certs/vault certs/keyholder_msg certs/certcheck certs/pem config/bundle config/bundle_build config/memory_file proxy/error proxy/log tests/unit/certs_lab tests/unit/tls_pair tests/unit/sign_lab
