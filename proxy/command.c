@@ -24,6 +24,7 @@ enum {
     VARIABLE_MAX = 512,
     FILES_MAX = 1024, /* of the command; many programs close all that may be open */
     FILE_BYTES_MAX = 1 << 20, /* of what it prints, and of any other file it writes */
+    FAILURE_FD = STDERR_FILENO + 1, /* says why the command could not be started */
     EXEC_FAILED = 127
 };
 
@@ -45,6 +46,7 @@ static void command_set_variable(struct command *command, const char *name,
 static bool command_start(struct command *command, struct error *error);
 static void command_exec(const struct command *command, int failure_fd)
     __attribute__((noreturn));
+static bool command_take_descriptors(const struct command *command, int failure_fd);
 static void command_limit(int resource, rlim_t most);
 static bool command_finish(const struct command *command, size_t most_bytes,
                            struct error *error);
@@ -156,15 +158,26 @@ static void command_exec(const struct command *command, int failure_fd)
     command_limit(RLIMIT_NOFILE, FILES_MAX);
     command_limit(RLIMIT_FSIZE, FILE_BYTES_MAX);
     (void)umask(S_IRWXG | S_IRWXO);
-    const int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    const int from = fcntl(input, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    const int to = fcntl(command->output_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    if (from >= 0 && to >= 0 && chdir("/") == 0 && dup2(from, STDIN_FILENO) >= 0 &&
-        dup2(to, STDOUT_FILENO) >= 0)
+    if (command_take_descriptors(command, failure_fd) && chdir("/") == 0)
         (void)execve(command->words[0], command->words, command->environment);
     const int code = errno;
-    (void)!write(failure_fd, &code, sizeof(code));
+    (void)!write(FAILURE_FD, &code, sizeof(code));
     _exit(EXEC_FAILED);
+}
+
+/* Numbers above those that are to be made first, so that none is overwritten. */
+static bool command_take_descriptors(const struct command *command, int failure_fd)
+{
+    const int failure = fcntl(failure_fd, F_DUPFD_CLOEXEC, FAILURE_FD + 1);
+    const int to = fcntl(command->output_fd, F_DUPFD_CLOEXEC, FAILURE_FD + 1);
+    const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    const int from = fcntl(null, F_DUPFD_CLOEXEC, FAILURE_FD + 1);
+
+    if (failure < 0 || dup3(failure, FAILURE_FD, O_CLOEXEC) < 0 || to < 0 || from < 0 ||
+        dup2(from, STDIN_FILENO) < 0 || dup2(to, STDOUT_FILENO) < 0)
+        return false;
+    (void)close_range(FAILURE_FD + 1, ~0U, 0);
+    return true;
 }
 
 static void command_limit(int resource, rlim_t most)
