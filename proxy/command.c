@@ -47,7 +47,7 @@ static bool command_start(struct command *command, struct error *error);
 static void command_exec(const struct command *command, int failure_fd)
     __attribute__((noreturn));
 static bool command_take_descriptors(const struct command *command, int failure_fd);
-static void command_limit(int resource, rlim_t most);
+static void command_set_limits(void);
 static bool command_finish(const struct command *command, size_t most_bytes,
                            struct error *error);
 static bool command_wait(const struct command *command);
@@ -154,9 +154,7 @@ static void command_exec(const struct command *command, int failure_fd)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)setsid(); /* a group to be killed, and no terminal to ask for a passphrase */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    command_limit(RLIMIT_CORE, 0);
-    command_limit(RLIMIT_NOFILE, FILES_MAX);
-    command_limit(RLIMIT_FSIZE, FILE_BYTES_MAX);
+    command_set_limits();
     (void)umask(S_IRWXG | S_IRWXO);
     if (command_take_descriptors(command, failure_fd) && chdir("/") == 0)
         (void)execve(command->words[0], command->words, command->environment);
@@ -180,14 +178,15 @@ static bool command_take_descriptors(const struct command *command, int failure_
     return true;
 }
 
-static void command_limit(int resource, rlim_t most)
+static void command_set_limits(void)
 {
-    struct rlimit limit;
+    const struct rlimit core = {0, 0};
+    const struct rlimit files = {FILES_MAX, FILES_MAX};
+    const struct rlimit bytes = {FILE_BYTES_MAX, FILE_BYTES_MAX};
 
-    if (getrlimit(resource, &limit) == 0 && limit.rlim_max > most) {
-        limit = (struct rlimit){most, most};
-        (void)setrlimit(resource, &limit);
-    }
+    (void)setrlimit(RLIMIT_CORE, &core);
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    (void)setrlimit(RLIMIT_FSIZE, &bytes);
 }
 
 static bool command_finish(const struct command *command, size_t most_bytes,

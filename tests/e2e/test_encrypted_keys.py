@@ -203,6 +203,7 @@ def test_what_is_wrong_is_said(pawl, serve, locked, fault):
     proxy = pawl(serve(http), certificates=[locked.cert], extra=extra, ready=False)
     proxy.allow_log("error master: ")
     assert proxy.wait_exit(seconds=20) == 1
+    proxy.log.wait_for("not started")
     assert proxy.log.find(rf'proxy\.ini:\d+: certificate "main": .*{words}')
     assert not proxy.log.find(locked.passphrase)
     found = problem(proxy.config_file)

@@ -10,6 +10,7 @@ error          := proxy/error
 log            := proxy/log
 value          := config/value proxy/error
 bundle         := config/bundle config/bundle_build config/memory_file proxy/error
+bundle_fd      := config/bundle config/bundle_build config/memory_file proxy/error
 passphrase     := config/passphrase proxy/error
 command        := proxy/command config/passphrase config/memory_file proxy/error tests/unit/net_pair
 reader         := config/reader proxy/error

@@ -241,24 +241,6 @@ static void large_file_is_captured_whole(void **state)
     free(bytes);
 }
 
-static void descriptor_is_captured_from_its_beginning_under_a_name(void **state)
-{
-    (void)state;
-    struct bundle_builder *builder = bundle_builder_new("test", &error);
-    const int fd = bundle_open_file(file_with("chain.pem", "contents", 8), 8, &error);
-    assert_true(fd >= 0);
-    assert_int_equal(lseek(fd, 3, SEEK_SET), 3);
-    assert_true(bundle_add_fd(builder, "one", fd, 8, &error));
-    assert_true(bundle_add_fd(builder, "two", fd, 5, &error));
-    assert_false(bundle_add_fd(builder, "one", fd, 8, &error));
-    close(fd);
-    struct bundle *bundle = seal_and_open(builder);
-    assert_int_equal(bundle_find(bundle, "one").size, 8);
-    assert_memory_equal(bundle_find(bundle, "one").data, "contents", 8);
-    assert_int_equal(bundle_find(bundle, "two").size, 5);
-    bundle_close(bundle);
-}
-
 static void file_is_captured_once(void **state)
 {
     (void)state;
@@ -496,7 +478,6 @@ int main(void)
         cmocka_unit_test(file_is_captured_under_its_path),
         cmocka_unit_test(large_file_is_captured_whole),
         cmocka_unit_test(file_is_captured_once),
-        cmocka_unit_test(descriptor_is_captured_from_its_beginning_under_a_name),
         cmocka_unit_test(path_does_not_pass_for_another_blob),
         cmocka_unit_test(unsuitable_files_are_refused_in_words),
         cmocka_unit_test(pipe_is_refused_without_waiting),
