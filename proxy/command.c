@@ -48,17 +48,22 @@ static void command_exec(const struct command *command, int failure_fd)
     __attribute__((noreturn));
 static bool command_take_descriptors(const struct command *command, int failure_fd);
 static void command_set_limits(void);
-static bool command_finish(const struct command *command, size_t most_bytes,
-                           struct error *error);
 static bool command_wait(const struct command *command);
+static bool command_finish(const struct command *command, size_t most_bytes, bool hung,
+                           struct error *error);
 static int64_t now_ms(void);
 
-int command_run(const char *text, size_t most_bytes, struct error *error)
+int command_run(const char *text, size_t most_bytes, bool *hung, struct error *error)
 {
     struct command command = {.output_fd = -1};
 
     (void)snprintf(command.text, sizeof(command.text), "%s", text);
     passphrase_split_command(command.text, command.words);
+    if (*hung) {
+        (void)error_set(error, "\"%s\" is not run, as the command before it did not end",
+                        command.words[0]);
+        return -1;
+    }
     if (!command_check(&command, error))
         return -1;
     command_set_environment(&command);
@@ -67,8 +72,11 @@ int command_run(const char *text, size_t most_bytes, struct error *error)
         (void)error_set_errno(error, errno, "cannot make a memory file");
         return -1;
     }
-    if (command_start(&command, error) && command_finish(&command, most_bytes, error))
-        return command.output_fd;
+    if (command_start(&command, error)) {
+        *hung = !command_wait(&command);
+        if (command_finish(&command, most_bytes, *hung, error))
+            return command.output_fd;
+    }
     close(command.output_fd);
     return -1;
 }
@@ -189,34 +197,6 @@ static void command_set_limits(void)
     (void)setrlimit(RLIMIT_FSIZE, &bytes);
 }
 
-static bool command_finish(const struct command *command, size_t most_bytes,
-                           struct error *error)
-{
-    const char *path = command->words[0];
-    struct stat status = {.st_size = 0};
-    int result = 0;
-
-    const bool in_time = command_wait(command);
-    if (!in_time)
-        (void)kill(-command->pid, SIGKILL);
-    while (waitpid(command->pid, &result, 0) < 0 && errno == EINTR)
-        continue;
-    if (!in_time)
-        return error_set(error, "\"%s\" did not end within %d seconds and was killed",
-                         path, COMMAND_TIMEOUT_S);
-    if (fstat(command->output_fd, &status) < 0)
-        return error_set_errno(error, errno, "cannot look at what \"%s\" printed", path);
-    if ((size_t)status.st_size > most_bytes)
-        return error_set(error, "\"%s\" printed more than the %zu bytes allowed", path,
-                         most_bytes);
-    if (WIFSIGNALED(result))
-        return error_set(error, "\"%s\" was killed by signal %d (%s)", path,
-                         WTERMSIG(result), strsignal(WTERMSIG(result)));
-    if (WEXITSTATUS(result) != 0)
-        return error_set(error, "\"%s\" ended with code %d", path, WEXITSTATUS(result));
-    return status.st_size > 0 || error_set(error, "\"%s\" printed nothing", path);
-}
-
 /* Whether it ends in time. */
 static bool command_wait(const struct command *command)
 {
@@ -230,6 +210,33 @@ static bool command_wait(const struct command *command)
         ready = poll(&end, 1, (int)left);
     close(end.fd);
     return ready > 0;
+}
+
+static bool command_finish(const struct command *command, size_t most_bytes, bool hung,
+                           struct error *error)
+{
+    const char *path = command->words[0];
+    struct stat status = {.st_size = 0};
+    int result = 0;
+
+    if (hung)
+        (void)kill(-command->pid, SIGKILL);
+    while (waitpid(command->pid, &result, 0) < 0 && errno == EINTR)
+        continue;
+    if (hung)
+        return error_set(error, "\"%s\" did not end within %d seconds and was killed",
+                         path, COMMAND_TIMEOUT_S);
+    if (fstat(command->output_fd, &status) < 0)
+        return error_set_errno(error, errno, "cannot look at what \"%s\" printed", path);
+    if ((size_t)status.st_size > most_bytes)
+        return error_set(error, "\"%s\" printed more than the %zu bytes allowed", path,
+                         most_bytes);
+    if (WIFSIGNALED(result))
+        return error_set(error, "\"%s\" was killed by signal %d (%s)", path,
+                         WTERMSIG(result), strsignal(WTERMSIG(result)));
+    if (WEXITSTATUS(result) != 0)
+        return error_set(error, "\"%s\" ended with code %d", path, WEXITSTATUS(result));
+    return status.st_size > 0 || error_set(error, "\"%s\" printed nothing", path);
 }
 
 static int64_t now_ms(void)

@@ -21,6 +21,7 @@ struct capture {
     int passphrase_fd; /* owned; of the section in line passphrase_line; -1: it has none
                           that can be had */
     unsigned passphrase_line;
+    bool command_hung; /* one has; no other is run */
 };
 
 static char *generation_read_text(const struct source *source, size_t *length,
@@ -287,10 +288,13 @@ static void fetch_passphrase(struct capture *capture,
     if (capture->passphrase_fd >= 0)
         close(capture->passphrase_fd);
     capture->passphrase_line = certificate->section.line;
-    capture->passphrase_fd = is_file ? bundle_open_file(certificate->passphrase_file,
-                                                        CONFIG_PASSPHRASE_MAX, &error)
-                                     : command_run(certificate->passphrase_command,
-                                                   CONFIG_PASSPHRASE_MAX, &error);
+    if (is_file)
+        capture->passphrase_fd =
+            bundle_open_file(certificate->passphrase_file, CONFIG_PASSPHRASE_MAX, &error);
+    else
+        capture->passphrase_fd =
+            command_run(certificate->passphrase_command, CONFIG_PASSPHRASE_MAX,
+                        &capture->command_hung, &error);
     if (capture->passphrase_fd < 0)
         report_add(capture->report, REPORT_FAULT, capture->config->file,
                    is_file ? certificate->passphrase_file_line

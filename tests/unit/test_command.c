@@ -24,6 +24,7 @@ static char directory[64];
 static char path[128];
 static char printed[MOST_BYTES + 1];
 static struct error error;
+static bool hung;
 static size_t fds_before;
 
 static int begin(void **state)
@@ -32,6 +33,7 @@ static int begin(void **state)
     (void)snprintf(directory, sizeof directory, "/tmp/pawl-test-command-XXXXXX");
     assert_non_null(mkdtemp(directory));
     fds_before = net_open_fds();
+    hung = false;
     return 0;
 }
 
@@ -57,7 +59,7 @@ static const char *script(const char *text, mode_t mode)
 
 static bool run(const char *command)
 {
-    const int fd = command_run(command, MOST_BYTES, &error);
+    const int fd = command_run(command, MOST_BYTES, &hung, &error);
     if (fd < 0)
         return false;
     const ssize_t got = pread(fd, printed, MOST_BYTES, 0);
@@ -197,6 +199,7 @@ static void one_that_does_not_end_is_killed_with_its_children(void **state)
     while (is_running(child) && to.tv_sec < until)
         (void)clock_gettime(CLOCK_MONOTONIC, &to);
     assert_false(is_running(child));
+    check_fails("/bin/echo x", "is not run, as the command before it did not end");
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, begin, end)
