@@ -144,8 +144,17 @@ static void status_write_window(struct json *json, const struct status *status)
 {
     const struct stats_master *master = status->master;
 
+    const struct config_tls *tls = &status->config->tls;
+
     json_open(json, "window", '{');
-    json_ms(json, "seconds", status->config->tls.window_ms);
+    json_ms(json, "seconds", tls->window_ms);
+    /* The keys by which the operator has let connections keep their secrets longer. */
+    json_open(json, "exceptions", '[');
+    if (tls->min_version == TLS_1_2 && tls->tls12_max_lifetime_ms > tls->window_ms)
+        json_text(json, NULL, "tls12_max_lifetime");
+    if (tls->unanswered_rekey == UNANSWERED_KEEP)
+        json_text(json, NULL, "unanswered_rekey");
+    json_close(json, ']');
     json_bool(json, "tickets", stats_read(&master->window_ms) > 0);
     json_ms(json, "next_rotation_seconds",
             span(status->ticket_ms, stats_read(&master->rotation_due_ms)));

@@ -1,6 +1,7 @@
 """Every figure is what the test did: no more, no less, and it never goes back."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import pytest
 from harness.admin import Admin, total
 from harness.backends import echo, http
+from harness.pawl import command
 from harness.ports import free_address, split_address
 from harness.tls import TLS12, TLS13, client_context
 from harness.wait import wait_until
@@ -216,6 +218,15 @@ def test_the_window_shows_the_age_of_its_keys(counted, serve):
         assert 0 <= key["age_seconds"] <= 4
         assert abs(key["age_seconds"] + key["ends_in_seconds"] - 4) < 0.01
     assert seen["keys"][1]["age_seconds"] - seen["keys"][0]["age_seconds"] >= 1.9
+
+
+def test_every_figure_is_explained(counted, serve):
+    _, admin = counted(serve(echo))
+    done = command("metrics")
+    assert done.returncode == 0
+    explained = set(re.findall(r"^(pawl_\w+) \(", done.stdout, re.MULTILINE))
+    assert explained == set(re.findall(r"^# TYPE (\w+) ", admin.text("/metrics"), re.MULTILINE))
+    assert command("metrics", "--nonsense").returncode == 2
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="there is no promtool")

@@ -89,6 +89,17 @@ static void says_what_happened(void **state)
          "\"names\":[\"app.example\"],");
 }
 
+static void says_where_the_window_is_not_kept(void **state)
+{
+    (void)state;
+    lab->config.tls.min_version = TLS_1_2;
+    lab->config.tls.tls12_max_lifetime_ms = lab->config.tls.window_ms;
+    says("\"window\":{\"seconds\":3600.000,\"exceptions\":[],");
+    lab->config.tls.tls12_max_lifetime_ms = LIFETIME_UNLIMITED;
+    lab->config.tls.unanswered_rekey = UNANSWERED_KEEP;
+    says("\"exceptions\":[\"tls12_max_lifetime\",\"unanswered_rekey\"],");
+}
+
 static void numbers_out_of_range_are_no_index(void **state)
 {
     (void)state;
@@ -109,6 +120,7 @@ int main(void)
                                status_lab_begin),
         cmocka_unit_test_setup(days_left_are_whole_ones, status_lab_begin),
         cmocka_unit_test_setup(says_what_happened, status_lab_begin),
+        cmocka_unit_test_setup(says_where_the_window_is_not_kept, status_lab_begin),
         cmocka_unit_test_setup(numbers_out_of_range_are_no_index, status_lab_begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
