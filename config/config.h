@@ -199,6 +199,7 @@ struct config_backend {
     uint64_t wait_ms; /* how long a client waits for a backend that refuses; 0 = one try
                          of each address */
     bool allow_remote_plaintext;
+    bool required; /* without it Pawl is not ready */
     enum send_proxy send_proxy;
     bool send_proxy_certificate; /* of the client, whole */
     unsigned send_proxy_certificate_line;
@@ -220,12 +221,21 @@ struct config_log {
     enum log_format format;
 };
 
+/* Where Pawl says over HTTP how it is doing. */
+struct config_admin {
+    struct config_section section;
+    struct address_list addresses; /* none: nowhere */
+    unsigned address_line;
+    bool allow_remote;
+};
+
 struct config {
     char *file; /* as messages name it */
     struct config_proxy proxy;
     struct config_tls tls;
     struct config_limits limits;
     struct config_log log;
+    struct config_admin admin;
     struct config_listener *listeners; /* owned arrays, in the order of the text */
     size_t listener_count;
     struct config_route *routes;

@@ -90,7 +90,7 @@ static void reload_capture(struct master *master, const struct source *source)
 {
     bool first = !master->current;
 
-    master->state = first ? MASTER_STARTING : MASTER_RELOADING;
+    ledger_note_state(master, first ? MASTER_STARTING : MASTER_RELOADING);
     master->reductions = 0;
     master->next = generation_capture(source, ++master->last_generation, &master->report);
     if (!master->next || master->next->bundle_fd < 0) {
@@ -103,6 +103,7 @@ static void reload_capture(struct master *master, const struct source *source)
     }
     reload_check_fixed(master);
     sockets_prepare(&master->sockets, master->next->config, &master->report);
+    admin_sockets_prepare(&master->admin_sockets, master->next->config, &master->report);
     reload_prepare(master);
 }
 
@@ -157,6 +158,7 @@ static void reload_start_fleet(struct master *master)
     reload_check_identity(master);
     master->sockets.workers = config_worker_count(config);
     sockets_prepare(&master->sockets, config, &master->report);
+    admin_sockets_prepare(&master->admin_sockets, config, &master->report);
     bool hopeless = master->report.errors > 0;
     if (!fleet_start(master, hopeless ? 1 : master->sockets.workers, &error)) {
         report_add(&master->report, REPORT_ERROR, NULL, 0, "%s", error.text);
@@ -245,10 +247,13 @@ static void reload_accept(struct master *master)
     window_follow(master, &config->tls);
     fleet_commit(master);
     sockets_commit(&master->sockets);
+    admin_sockets_commit(&master->admin_sockets);
     generation_free(master->current);
     master->current = master->next;
     master->next = NULL;
-    master->state = MASTER_SERVING;
+    fleet_settle(master);
+    ledger_note_state(master, MASTER_SERVING);
+    ledger_note_accepted(master);
     log_configure(config->log.level, config->log.format);
 
     log_begin(&line, LOG_LEVEL_INFO,
@@ -274,6 +279,7 @@ static void reload_refuse(struct master *master)
 {
     size_t errors = master->report.errors + master->report.faults;
 
+    ledger_note_result(master, RELOAD_REFUSED, &master->report);
     reload_drop(master);
     if (master->current) {
         if (!master->renewing)
@@ -290,10 +296,12 @@ static void reload_drop(struct master *master)
 {
     fleet_abort(master);
     sockets_abort(&master->sockets);
+    admin_sockets_abort(&master->admin_sockets);
     generation_free(master->next);
     master->next = NULL;
+    fleet_settle(master);
     if (master->current)
-        master->state = MASTER_SERVING;
+        ledger_note_state(master, MASTER_SERVING);
     if (master->renewing)
         log_debug("files were read again; the certificates in service stay");
 }
