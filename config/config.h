@@ -49,6 +49,9 @@ struct config_section {
     unsigned line;               /* of the section header; 0: not in the text */
 };
 
+#define CONTROL_AUTO "auto"
+#define CONTROL_OFF  "off"
+
 struct config_proxy {
     struct config_section section;
     uint64_t workers; /* as configured; 0 = auto, one for each processor */
@@ -56,6 +59,9 @@ struct config_proxy {
     unsigned user_line;
     bool strict; /* one certificate that cannot be served refuses the configuration */
     bool watch;  /* certificates follow their files by themselves */
+    char *control; /* path of the operator's socket, or one of the words below; never NULL
+                    */
+    unsigned control_line;
 };
 
 /* What TLS may negotiate.  Configuration narrows and orders it, never widens. */

@@ -26,6 +26,7 @@ static const char *const tls_group_words[] = {"X25519MLKEM768", "X25519", "secp2
                                               NULL};
 static const char *const unanswered_words[] = {"close", "keep", NULL};
 static const char *const lifetime_words[] = {"window", "unlimited", NULL};
+static const char *const control_words[] = {CONTROL_AUTO, CONTROL_OFF, NULL};
 static const char *const log_level_words[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_format_words[] = {"text", "json", NULL};
 
@@ -57,6 +58,15 @@ static const struct key proxy_keys[] = {
      .help =
          "Whether certificates and keys are taken anew by themselves when their files "
          "change; a pair that does not fit keeps the one in service"},
+    {.name = "control",
+     IN(proxy, control),
+     LINE(proxy, control_line),
+     .type = KEY_PATH_OR_WORD,
+     .choices = control_words,
+     .standard = CONTROL_AUTO,
+     .help = "Unix socket on which pawl status, reload, stop and the like reach a running "
+             "Pawl; auto is /run/pawl/control.sock for root and "
+             "$XDG_RUNTIME_DIR/pawl/control.sock for others, if that variable is set"},
 };
 const struct key_table keys_of_proxy = KEY_TABLE(proxy_keys);
 

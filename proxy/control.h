@@ -22,6 +22,7 @@ enum control_type {
     CONTROL_CHANNEL, /* fd: the socketpair between worker and keyholder */
     CONTROL_TICKETS, /* text: the bytes of a struct ticket_ring; wiped on both sides */
     CONTROL_STATS,   /* fd: the page that the role counts on, from its start */
+    CONTROL_SESSIONS, /* number[0]: records there is room for; fd: the page for them */
     CONTROL_DRAIN,   /* finish sessions, then exit */
     CONTROL_STOP,    /* exit now */
     /* role to master */
@@ -29,6 +30,7 @@ enum control_type {
     CONTROL_SERVED,  /* text: the bytes of a struct cert_set; what the role could serve */
     CONTROL_PREPARED,
     CONTROL_REFUSED, /* after its findings */
+    CONTROL_LISTED,  /* number: records written, sessions in all; to a CONTROL_SESSIONS */
     CONTROL_TYPE_END
 };
 

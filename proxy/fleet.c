@@ -23,6 +23,8 @@ static void fleet_send_sockets(struct master *master, struct process *process);
 static void fleet_on_finding(void *argument, enum report_level level, const char *text);
 static void fleet_on_served(void *argument, const struct cert_set *served);
 static void fleet_on_answer(void *argument, struct process *process);
+static void fleet_on_listed(void *argument, struct process *process,
+                            const struct control_message *message);
 static void fleet_on_exit(void *argument, struct process *process, const char *words);
 static void fleet_on_restart(void *argument, struct process *process);
 static struct process *fleet_find(const struct master *master, const struct role *role,
@@ -32,6 +34,7 @@ static const struct process_events EVENTS = {
     .on_finding = fleet_on_finding,
     .on_served = fleet_on_served,
     .on_answer = fleet_on_answer,
+    .on_listed = fleet_on_listed,
     .on_exit = fleet_on_exit,
     .on_restart = fleet_on_restart,
 };
@@ -280,6 +283,14 @@ static void fleet_on_answer(void *argument, struct process *process)
     fleet_commit(master);
     log_info("%s serves again", process_title(process, title, sizeof(title)));
     reload_consider(master);
+}
+
+static void fleet_on_listed(void *argument, struct process *process,
+                            const struct control_message *message)
+{
+    struct master *master = argument;
+
+    console_on_listed(master->console, process, message);
 }
 
 static void fleet_on_exit(void *argument, struct process *process, const char *words)

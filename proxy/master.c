@@ -110,6 +110,9 @@ static bool master_open(struct master *master, struct error *error)
         return error_set(error, "cannot make an event loop");
     if (!window_open(master, error))
         return false;
+    master->console = console_new(master, error);
+    if (!master->console)
+        return false;
     master->watch = watch_new(master->base, reload_on_change, master, error);
     if (!master->watch)
         return false;
@@ -132,6 +135,7 @@ static void master_close(struct master *master)
     /* A second Ctrl-C must not turn a clean end into another. */
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all, NULL);
+    console_free(master->console, master->exit_code);
     fleet_close(master);
     window_close(master);
     watch_free(master->watch);

@@ -16,6 +16,7 @@
 #include "certs/ticket_keys.h"
 #include "certs/vault.h"
 #include "proxy/alarm.h"
+#include "proxy/console.h"
 #include "proxy/generation.h"
 #include "proxy/process.h"
 #include "proxy/sandbox.h"
@@ -54,6 +55,7 @@ struct master {
     struct ticket_ring *ring;   /* the ticket keys */
     uint64_t window_ms;         /* that they are made for; 0: no tickets */
     struct alarm *window_alarm; /* owned */
+    struct console *console;      /* owned; the control socket */
     enum master_state state;
     bool reload_wanted; /* asked for while something else was under way */
     int exit_code;

@@ -30,6 +30,8 @@ struct process_events {
     /* It can serve these certificates of the configuration that it prepares. */
     void (*on_served)(void *master, const struct cert_set *served);
     void (*on_answer)(void *master, struct process *process);
+    void (*on_listed)(void *master, struct process *process,
+                      const struct control_message *message);
     /* It is gone and reaped.  `words` say how it ended; NULL: as it was told to. */
     void (*on_exit)(void *master, struct process *process, const char *words);
     /* The delay after an exit is over: start it again. */
@@ -46,6 +48,7 @@ struct process {
     int control_fd;      /* owned; -1 */
     uint32_t generation; /* sent last */
     size_t findings;     /* that it has sent about this generation */
+    uint32_t listing;    /* CONTROL_SESSIONS that it has yet to answer; 0: none */
     unsigned failures;   /* exits in a row, each soon after its start */
     uint64_t started_ms;
     int stats_fd;                     /* owned; -1: the role counts nothing */

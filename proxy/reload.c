@@ -34,6 +34,7 @@ void reload_begin(struct master *master)
     master->renewing = false;
     struct source source = *master->source;
     source.older = master->current ? master->current->config : NULL;
+    console_on_reload_begun(master->console);
     reload_capture(master, &source);
 }
 
@@ -103,6 +104,7 @@ static void reload_capture(struct master *master, const struct source *source)
     }
     reload_check_fixed(master);
     sockets_prepare(&master->sockets, master->next->config, &master->report);
+    console_prepare(master->console, master->next->config, &master->report);
     reload_prepare(master);
 }
 
@@ -153,6 +155,7 @@ static void reload_start_fleet(struct master *master)
     reload_check_identity(master);
     master->sockets.workers = config_worker_count(config);
     sockets_prepare(&master->sockets, config, &master->report);
+    console_prepare(master->console, config, &master->report);
     bool hopeless = master->report.errors > 0;
     if (!fleet_start(master, hopeless ? 1 : master->sockets.workers, &error)) {
         report_add(&master->report, REPORT_ERROR, NULL, 0, "%s", error.text);
@@ -169,12 +172,15 @@ static void reload_conclude(struct master *master)
     reload_log_findings(master);
     if (master->renewing || !reload_is_refused(master))
         reload_follow_files(master);
-    if (reload_is_refused(master))
+    bool refused = reload_is_refused(master);
+    if (refused)
         reload_refuse(master);
     else if (master->renewing && generation_is_same(master->next, master->current))
         reload_drop(master);
     else
         reload_accept(master);
+    if (!master->renewing)
+        console_on_reload_ended(master->console, &master->report, refused);
     report_close(&master->last_report);
     master->last_report = master->report;
     master->report = (struct report){0};
@@ -241,6 +247,7 @@ static void reload_accept(struct master *master)
     window_follow(master, &config->tls);
     fleet_commit(master);
     sockets_commit(&master->sockets);
+    console_commit(master->console);
     generation_free(master->current);
     master->current = master->next;
     master->next = NULL;
@@ -286,6 +293,7 @@ static void reload_drop(struct master *master)
 {
     fleet_abort(master);
     sockets_abort(&master->sockets);
+    console_abort(master->console);
     generation_free(master->next);
     master->next = NULL;
     if (master->current)

@@ -28,6 +28,9 @@ static void role_close(struct role_process *process);
 static void role_on_control(evutil_socket_t fd, short what, void *argument);
 static bool role_handle(struct role_process *process,
                         const struct control_message *message, struct control_fds *fds);
+static bool role_list_sessions(struct role_process *process,
+                               const struct control_message *message,
+                               struct control_fds *fds);
 static void role_take_tickets(struct role_process *process,
                               const struct control_message *message);
 static bool role_prepare(struct role_process *process,
@@ -164,6 +167,8 @@ static bool role_handle(struct role_process *process,
             fds->fd[0] = -1;
         }
         return true;
+    case CONTROL_SESSIONS:
+        return role_list_sessions(process, message, fds);
     case CONTROL_TICKETS:
         if (role->take_tickets)
             role_take_tickets(process, message);
@@ -187,11 +192,31 @@ static bool role_handle(struct role_process *process,
     case CONTROL_SERVED:
     case CONTROL_PREPARED:
     case CONTROL_REFUSED:
+    case CONTROL_LISTED:
     case CONTROL_TYPE_END:
         log_warning("unexpected control message %u from the master", message->type);
         return true;
     }
     return true;
+}
+
+static bool role_list_sessions(struct role_process *process,
+                               const struct control_message *message,
+                               struct control_fds *fds)
+{
+    struct control_message answer = {.type = CONTROL_LISTED,
+                                     .generation = message->generation};
+    struct error error;
+
+    if (process->role->list_sessions && fds->fd[0] >= 0) {
+        process->role->list_sessions(process->self, fds->fd[0], message->number[0],
+                                     answer.number);
+        fds->fd[0] = -1;
+    }
+    if (control_send(ROLE_CONTROL_FD, &answer, NULL, &error))
+        return true;
+    log_error("%s", error.text);
+    return false;
 }
 
 static void role_take_tickets(struct role_process *process,

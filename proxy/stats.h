@@ -17,9 +17,10 @@
 #include "proxy/error.h"
 #include "proxy/hello.h"
 #include "proxy/reason.h"
+#include "proxy/session_state.h"
 
 enum {
-    STATS_STATES = 6, /* of a session */
+    STATS_STATES = SESSION_STATES,
     STATS_VERSIONS = TLS_1_3 + 1,
     STATS_BUCKETS = 16
 };
