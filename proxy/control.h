@@ -19,12 +19,13 @@ enum control_type {
     CONTROL_PREPARE,   /* fds: bundle, and for keyholders the keys */
     CONTROL_COMMIT,
     CONTROL_ABORT,
-    CONTROL_CHANNEL, /* fd: the socketpair between worker and keyholder */
-    CONTROL_TICKETS, /* text: the bytes of a struct ticket_ring; wiped on both sides */
-    CONTROL_STATS,   /* fd: the page that the role counts on, from its start */
+    CONTROL_CHANNEL,  /* fd: the socketpair between worker and keyholder */
+    CONTROL_TICKETS,  /* text: the bytes of a struct ticket_ring; wiped on both sides */
+    CONTROL_STATS,    /* number[0]: whose; fd: the page that the role counts on, from its
+                         start, or one that it may read */
     CONTROL_SESSIONS, /* number[0]: records there is room for; fd: the page for them */
-    CONTROL_DRAIN,   /* finish sessions, then exit */
-    CONTROL_STOP,    /* exit now */
+    CONTROL_DRAIN,    /* finish sessions, then exit */
+    CONTROL_STOP,     /* exit now */
     /* role to master */
     CONTROL_FINDING, /* number[0]: enum report_level; text */
     CONTROL_SERVED,  /* text: the bytes of a struct cert_set; what the role could serve */

@@ -1,7 +1,6 @@
 #include "proxy/session.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdarg.h>
