@@ -22,6 +22,8 @@ enum control_type {
     CONTROL_CHANNEL, /* fd: the socketpair between worker and keyholder */
     CONTROL_TICKETS, /* text: the bytes of a struct ticket_ring; wiped on both sides */
     CONTROL_STATS,   /* fd: the page that the role counts on, from its start */
+    CONTROL_LOG,     /* number: enum control_log_number; generation: which sockets these
+                        are; fd: one connected to the syslog daemon, if there is any */
     CONTROL_DRAIN,   /* finish sessions, then exit */
     CONTROL_STOP,    /* exit now */
     /* role to master */
@@ -29,6 +31,7 @@ enum control_type {
     CONTROL_SERVED,  /* text: the bytes of a struct cert_set; what the role could serve */
     CONTROL_PREPARED,
     CONTROL_REFUSED, /* after its findings */
+    CONTROL_LOG_CUT, /* the syslog daemon has left the socket of this generation */
     CONTROL_TYPE_END
 };
 
@@ -39,6 +42,14 @@ enum control_start_number {
     START_LOG_LEVEL,
     START_LOG_FORMAT,
     CONTROL_NUMBERS
+};
+
+enum control_log_number {
+    LOG_NUMBER_LEVEL,
+    LOG_NUMBER_FORMAT,
+    LOG_NUMBER_TARGET,
+    LOG_NUMBER_FACILITY,
+    LOG_NUMBER_REPEATS
 };
 
 struct control_message {

@@ -23,6 +23,7 @@ static void fleet_send_sockets(struct master *master, struct process *process);
 static void fleet_on_finding(void *argument, enum report_level level, const char *text);
 static void fleet_on_served(void *argument, const struct cert_set *served);
 static void fleet_on_answer(void *argument, struct process *process);
+static void fleet_on_log_cut(void *argument, uint32_t epoch);
 static void fleet_on_exit(void *argument, struct process *process, const char *words);
 static void fleet_on_restart(void *argument, struct process *process);
 static struct process *fleet_find(const struct master *master, const struct role *role,
@@ -32,6 +33,7 @@ static const struct process_events EVENTS = {
     .on_finding = fleet_on_finding,
     .on_served = fleet_on_served,
     .on_answer = fleet_on_answer,
+    .on_log_cut = fleet_on_log_cut,
     .on_exit = fleet_on_exit,
     .on_restart = fleet_on_restart,
 };
@@ -189,7 +191,11 @@ static bool fleet_launch(struct master *master, struct process *process,
         [START_LOG_FORMAT] = generation->config->log.format,
     };
 
-    return process_start(process, numbers, error);
+    if (!process_start(process, numbers, error))
+        return false;
+    if (master->current)
+        log_target_tell(master, process);
+    return true;
 }
 
 /* A new socketpair between worker and keyholder `index`, given to whichever runs. */
@@ -280,6 +286,11 @@ static void fleet_on_answer(void *argument, struct process *process)
     fleet_commit(master);
     log_info("%s serves again", process_title(process, title, sizeof(title)));
     reload_consider(master);
+}
+
+static void fleet_on_log_cut(void *argument, uint32_t epoch)
+{
+    log_target_on_cut(argument, epoch);
 }
 
 static void fleet_on_exit(void *argument, struct process *process, const char *words)

@@ -102,11 +102,16 @@ void log_to_stderr(void)
         put_off();
 }
 
-void log_to_syslog(int fd, unsigned facility, bool stderr_too)
+void log_to_syslog(int fd, enum log_facility facility, bool stderr_too)
 {
     log_sink_set_syslog(fd, facility, stderr_too);
     if (logger.lost > 0)
         put_off();
+}
+
+void log_leave_stderr(void)
+{
+    log_sink_leave_stderr();
 }
 
 bool log_is_cut(void)
@@ -126,7 +131,7 @@ bool log_flush(void)
     say_suppressed(false);
     if (logger.lost > 0 && !log_sink_is_cut())
         (void)say_lost();
-    logger.put_off = logger.flood.held > 0 || (logger.lost > 0 && !log_sink_is_cut());
+    logger.put_off = logger.flood.held > 0 || logger.lost > 0;
     return logger.put_off;
 }
 

@@ -17,9 +17,19 @@
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
-enum log_target { LOG_TARGET_STDERR, LOG_TARGET_SYSLOG };
+enum log_place { LOG_PLACE_STDERR, LOG_PLACE_SYSLOG };
 
-enum { LOG_FACILITY_MAX = 23, LOG_REPEAT_MAX = 1000000 };
+/* By what a syslog daemon sorts lines. */
+enum log_facility {
+    LOG_FACILITY_USER,
+    LOG_FACILITY_DAEMON,
+    LOG_FACILITY_AUTH,
+    LOG_FACILITY_AUTHPRIV,
+    LOG_FACILITY_LOCAL0,
+    LOG_FACILITY_LOCAL7 = LOG_FACILITY_LOCAL0 + 7
+};
+
+enum { LOG_REPEAT_MAX = 1000000 };
 
 /* `role` ("master", "worker 0") is copied and stands in every line.  Lines go to standard
  * error, all of them. */
@@ -42,7 +52,9 @@ void log_limit_repeats(unsigned limit);
  * `fd` (taken; -1: there is none now, lines are lost until one comes), and, if
  * `stderr_too`, to standard error as well. */
 void log_to_stderr(void);
-void log_to_syslog(int fd, unsigned facility, bool stderr_too);
+void log_to_syslog(int fd, enum log_facility facility, bool stderr_too);
+/* Ends what `stderr_too` began. */
+void log_leave_stderr(void);
 
 /* Whether the syslog daemon has left the socket: log_to_syslog with another one is due.
  */

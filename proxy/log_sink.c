@@ -19,7 +19,7 @@ static struct {
     bool to_syslog;
     bool cut;
     int syslog_fd; /* owned; -1 */
-    unsigned facility;
+    enum log_facility facility;
     char host[HOST_SIZE];
 } sink = {.to_stderr = true, .syslog_fd = -1, .host = "-"};
 
@@ -28,6 +28,7 @@ static bool stderr_write(const struct log_record *record);
 static ssize_t stderr_put(const char *bytes, size_t length, bool after_torn);
 static bool syslog_write(const struct log_record *record);
 static size_t syslog_header(const struct log_record *record, char *header);
+static unsigned facility_code(enum log_facility facility);
 static void syslog_name(const char *words, char name[NAME_SIZE]);
 
 void log_sink_open(void)
@@ -58,11 +59,11 @@ void log_sink_never_wait(void)
 
 void log_sink_set_stderr(void)
 {
-    log_sink_set_syslog(-1, 0, true);
+    log_sink_set_syslog(-1, LOG_FACILITY_DAEMON, true);
     sink.to_syslog = sink.cut = false;
 }
 
-void log_sink_set_syslog(int fd, unsigned facility, bool stderr_too)
+void log_sink_set_syslog(int fd, enum log_facility facility, bool stderr_too)
 {
     if (sink.syslog_fd >= 0 && sink.syslog_fd != fd)
         (void)close(sink.syslog_fd);
@@ -73,12 +74,17 @@ void log_sink_set_syslog(int fd, unsigned facility, bool stderr_too)
     sink.cut = fd < 0;
 }
 
+void log_sink_leave_stderr(void)
+{
+    sink.to_stderr = !sink.to_syslog;
+}
+
 bool log_sink_write(const struct log_record *record)
 {
-    const bool by_syslog = !sink.to_syslog || syslog_write(record);
-    const bool by_stderr = !sink.to_stderr || stderr_write(record);
+    const bool by_syslog = sink.to_syslog && syslog_write(record);
+    const bool by_stderr = sink.to_stderr && stderr_write(record);
 
-    return by_syslog && by_stderr;
+    return by_syslog || by_stderr;
 }
 
 bool log_sink_is_cut(void)
@@ -181,9 +187,30 @@ static size_t syslog_header(const struct log_record *record, char *header)
     syslog_name(record->name, name);
     const int length =
         snprintf(header, HEADER_SIZE, "<%u>1 %.*s %s pawl %d %s - ",
-                 sink.facility * 8 + severities[record->level], (int)record->time_length,
-                 record->time, sink.host, (int)getpid(), name);
+                 facility_code(sink.facility) * 8 + severities[record->level],
+                 (int)record->time_length, record->time, sink.host, (int)getpid(), name);
     return length < 0 ? 0 : length < HEADER_SIZE ? (size_t)length : HEADER_SIZE - 1;
+}
+
+/* RFC 5424 section 6.2.1. */
+static unsigned facility_code(enum log_facility facility)
+{
+    enum { USER = 1, DAEMON = 3, AUTH = 4, AUTHPRIV = 10, LOCAL0 = 16 };
+
+    switch (facility) {
+    case LOG_FACILITY_USER:
+        return USER;
+    case LOG_FACILITY_DAEMON:
+        return DAEMON;
+    case LOG_FACILITY_AUTH:
+        return AUTH;
+    case LOG_FACILITY_AUTHPRIV:
+        return AUTHPRIV;
+    case LOG_FACILITY_LOCAL0:
+    case LOG_FACILITY_LOCAL7:
+        break;
+    }
+    return LOCAL0 + (facility - LOG_FACILITY_LOCAL0);
 }
 
 /* A MSGID: `session_closed`. */

@@ -22,11 +22,12 @@ struct log_record {
 void log_sink_open(void);
 void log_sink_never_wait(void);
 
-/* As log_to_stderr and log_to_syslog of log.h. */
+/* As log_to_stderr, log_to_syslog and log_leave_stderr of log.h. */
 void log_sink_set_stderr(void);
-void log_sink_set_syslog(int fd, unsigned facility, bool stderr_too);
+void log_sink_set_syslog(int fd, enum log_facility facility, bool stderr_too);
+void log_sink_leave_stderr(void);
 
-/* False: the line is lost. */
+/* False: the line is lost; none of the places took it. */
 bool log_sink_write(const struct log_record *record);
 
 /* Whether the syslog socket leads nowhere any more; nothing is tried until another comes.

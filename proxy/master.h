@@ -6,6 +6,7 @@
  *   master.c  start, signals, drain, end
  *   fleet.c   the processes: starting, linking, replacing them
  *   window.c  the ticket keys
+ *   log_target.c  where all processes log
  *   reload.c  prepare everywhere, then commit everywhere or nowhere
  */
 #ifndef PROXY_MASTER_H
@@ -17,6 +18,7 @@
 #include "certs/vault.h"
 #include "proxy/alarm.h"
 #include "proxy/generation.h"
+#include "proxy/log_target.h"
 #include "proxy/process.h"
 #include "proxy/sandbox.h"
 #include "proxy/sockets.h"
@@ -54,6 +56,7 @@ struct master {
     struct ticket_ring *ring;   /* the ticket keys */
     uint64_t window_ms;         /* that they are made for; 0: no tickets */
     struct alarm *window_alarm; /* owned */
+    struct log_target log;
     enum master_state state;
     bool reload_wanted; /* asked for while something else was under way */
     int exit_code;

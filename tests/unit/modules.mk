@@ -12,6 +12,7 @@ log            := proxy/log
 log_escape     := proxy/log_escape
 log_flood      := proxy/log_flood
 log_sink       := proxy/log_sink tests/unit/net_pair
+log_target     := proxy/log_target proxy/log_timer proxy/log proxy/error
 value          := config/value proxy/error
 bundle         := config/bundle config/bundle_build config/memory_file proxy/error
 reader         := config/reader proxy/error
