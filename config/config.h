@@ -212,6 +212,11 @@ struct config_log {
     struct config_section section;
     enum log_level level;
     enum log_format format;
+    enum log_place target;
+    unsigned target_line;
+    char *syslog_socket; /* path */
+    enum log_facility syslog_facility;
+    uint64_t repeat_limit; /* equal lines a second; 0: all */
 };
 
 struct config {

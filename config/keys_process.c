@@ -17,6 +17,8 @@ static_assert(sizeof(enum tls_version) == sizeof(unsigned), "enums are not unsig
 static_assert(sizeof(enum tls_unanswered) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum log_level) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum log_format) == sizeof(unsigned), "enums are not unsigned");
+static_assert(sizeof(enum log_facility) == sizeof(unsigned), "enums are not unsigned");
+static_assert(sizeof(enum log_place) == sizeof(unsigned), "enums are not unsigned");
 
 /* In the order of the enums they stand for. */
 static const char *const tls_version_words[] = {"1.2", "1.3", NULL};
@@ -29,6 +31,11 @@ static const char *const lifetime_words[] = {"window", "unlimited", NULL};
 static const char *const control_words[] = {CONTROL_AUTO, CONTROL_OFF, NULL};
 static const char *const log_level_words[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_format_words[] = {"text", "json", NULL};
+static const char *const log_target_words[] = {"stderr", "syslog", NULL};
+
+static const char *const log_facility_words[] = {
+    "user",   "daemon", "auth",   "authpriv", "local0", "local1", "local2",
+    "local3", "local4", "local5", "local6",   "local7", NULL};
 
 static const struct key proxy_keys[] = {
     {.name = "workers",
@@ -198,5 +205,35 @@ static const struct key log_keys[] = {
      .choices = log_format_words,
      .standard = "text",
      .help = "Lines for people or one JSON object each"},
+    {.name = "target",
+     IN(log, target),
+     LINE(log, target_line),
+     .type = KEY_CHOICE,
+     .choices = log_target_words,
+     .standard = "stderr",
+     .help = "Where lines go: standard error, or the syslog daemon's unix socket as "
+             "RFC 5424 writes them"},
+    {.name = "syslog_socket",
+     IN(log, syslog_socket),
+     .type = KEY_PATH,
+     .standard = "/dev/log",
+     .help =
+         "The syslog daemon's unix datagram socket; a daemon that is gone or does not "
+         "keep up costs lines, which are counted, and no time"},
+    {.name = "syslog_facility",
+     IN(log, syslog_facility),
+     .type = KEY_CHOICE,
+     .choices = log_facility_words,
+     .standard = "daemon",
+     .help = "The facility that a syslog daemon sorts the lines by"},
+    {.name = "repeat_limit",
+     IN(log, repeat_limit),
+     .type = KEY_COUNT,
+     .min = 0,
+     .max = LOG_REPEAT_MAX,
+     .standard = "20",
+     .help = "Lines that say the same (message and reason, whoever it is about) in each "
+             "process and second; more are counted and told in one line. Sessions that "
+             "ended well and debug lines are all written; 0 writes everything"},
 };
 const struct key_table keys_of_log = KEY_TABLE(log_keys);

@@ -7,6 +7,7 @@
 #include "certs/tls_policy.h"
 #include "config/keys.h"
 #include "proxy/check.h"
+#include "proxy/cli_console.h"
 #include "proxy/dev.h"
 #include "proxy/master.h"
 #include "proxy/prove.h"
@@ -29,7 +30,12 @@ static int cli_version(int count, char **arguments);
 static int cli_help(int count, char **arguments);
 static const struct command *cli_find(const char *name);
 static void cli_print_overview(FILE *out);
-static int cli_usage(const char *name, const char *problem, const char *word);
+
+#define CONTROL_HELP                                                                     \
+    "  -c FILE          the configuration that says where its control socket is "        \
+    "(default\n"                                                                         \
+    "                   " CLI_DEFAULT_FILE ", if it can be read)\n"                      \
+    "  --control PATH   the socket itself\n"
 
 static const struct command COMMANDS[] = {
     {"run", "[-c FILE]", "serve, in the foreground, until told to end",
@@ -52,6 +58,48 @@ static const struct command COMMANDS[] = {
     {"demo", "[--listen ADDRESS]", "HTTPS on localhost in front of a built-in demo app",
      "Like `pawl dev`, in front of an app that shows the request and the TLS facts.\n",
      cli_demo},
+    {"status", "[--json] [-c FILE | --control PATH]", "how the running Pawl is doing",
+     "Asks the running Pawl over its control socket and shows what is wrong first: "
+     "failed\n"
+     "reloads, restarts, certificates about to expire; then configuration, window, "
+     "processes,\n"
+     "certificates, backends.\n"
+     "  --json           print one JSON object\n" CONTROL_HELP,
+     cli_status},
+    {"sessions", "[--limit N] [--json] [-c FILE | --control PATH]",
+     "the live sessions, the oldest first",
+     "Shows client, state, age, time since the last byte, bytes, name, backend and TLS "
+     "of "
+     "the\n"
+     "oldest sessions.\n"
+     "  --limit N        so many of them (default 100, at most 10000)\n"
+     "  --json           print one JSON object\n" CONTROL_HELP,
+     cli_sessions},
+    {"reload", "[-c FILE | --control PATH]", "read the configuration and all files again",
+     "Like the signal HUP, but waits for the outcome and prints every problem.  Ends "
+     "with "
+     "1 if\n"
+     "the configuration was refused; the one in service then stays.\n" CONTROL_HELP,
+     cli_reload},
+    {"stop", "[--now] [--no-wait] [-c FILE | --control PATH]",
+     "finish the sessions and end",
+     "Like the signal TERM: takes no new clients, lets the sessions end within "
+     "drain_timeout,\n"
+     "says once a second how many are left, and ends when all processes have.\n"
+     "  --now            end at once, like the signal INT\n"
+     "  --no-wait        do not wait for the end\n" CONTROL_HELP,
+     cli_stop},
+    {"upgrade", "[-c FILE | --control PATH]", "replace the program by the one on disk",
+     "Has the program that is now on disk take over sockets and sessions to come, "
+     "without\n"
+     "refusing a client.\n" CONTROL_HELP,
+     cli_upgrade},
+    {"log", "error|warning|info|debug [-c FILE | --control PATH]",
+     "set what is logged, until the next reload",
+     "Has every process log lines of this level and the more important ones, until the "
+     "next\n"
+     "reload.\n" CONTROL_HELP,
+     cli_log},
     {"prove", "[HOST:PORT | --listener NAME]", "ask a TLS server what it agrees to",
      "Makes connections to any TLS server, or to a listener of the configuration file\n"
      "(the first, unless named), and shows what it agrees to and what it refuses, with\n"
@@ -166,9 +214,8 @@ static int cli_demo(int count, char **arguments)
     return dev_run(&options);
 }
 
-/* The value after an option, where it has one. */
-static bool cli_take_value(int count, char **arguments, int *i, const char *option,
-                           const char **value)
+bool cli_take_value(int count, char **arguments, int *i, const char *option,
+                    const char **value)
 {
     if (strcmp(arguments[*i], option) != 0 || *i + 1 == count)
         return false;
@@ -266,7 +313,7 @@ static void cli_print_overview(FILE *out)
     fprintf(out, "\nTo see it work: pawl demo\n");
 }
 
-static int cli_usage(const char *name, const char *problem, const char *word)
+int cli_usage(const char *name, const char *problem, const char *word)
 {
     const struct command *command = name ? cli_find(name) : NULL;
 

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "proxy/log.h"
 #include "proxy/master.h"
+#include "proxy/status_facts.h"
 
 static const struct timeval PAUSE = {.tv_usec = 200000};
 static const struct timeval TICK = {.tv_sec = 1};
@@ -78,6 +79,8 @@ void console_prepare(struct console *console, const struct config *config,
 
 void console_commit(struct console *console)
 {
+    status_facts_free(console->facts);
+    console->facts = NULL;
     if (!console->next_is_other)
         return;
     if (console->accept_event)
@@ -147,6 +150,7 @@ void console_free(struct console *console, int exit_code)
         console_client_drop(client);
     }
     listing_free(console->listing);
+    status_facts_free(console->facts);
     if (console->accept_event)
         event_free(console->accept_event);
     if (console->pause_timer)

@@ -6,6 +6,7 @@
  *
  *   console.c          the socket, its clients, and what becomes of them
  *   console_verbs.c    one function for each request
+ *   console_status.c   what is said about the state of things
  *   console_socket.c   where it listens
  *   console_client.c   one connection
  */
@@ -13,6 +14,7 @@
 #define PROXY_CONSOLE_H
 
 #include <event2/event.h>
+#include <stdio.h>
 
 #include "proxy/console_client.h"
 #include "proxy/console_request.h"
@@ -22,6 +24,7 @@
 struct config;
 struct master;
 struct process;
+struct status_facts;
 
 enum {
     CONSOLE_CLIENTS = 16,
@@ -38,6 +41,8 @@ struct console {
     struct event *pause_timer;  /* owned; accepting goes on */
     struct event *tick;         /* owned; while somebody waits for the end */
     struct listing *listing;    /* owned; of sessions */
+    struct status_facts
+        *facts; /* owned; of the configuration in service; NULL: not read */
 };
 
 struct console *console_new(struct master *master, struct error *error) MUST_CHECK;
@@ -67,6 +72,12 @@ void console_inherit(struct console *console, int fd);
 
 /* Those who wait for the end hear of it.  NULL is allowed. */
 void console_free(struct console *console, int exit_code);
+
+/* console_status.c: the status, and the facts for `pawl prove`. */
+bool console_write_status(struct console *console, FILE *out, bool as_json, bool color,
+                          struct error *error) MUST_CHECK;
+bool console_write_proof(struct console *console, FILE *out,
+                         struct error *error) MUST_CHECK;
 
 /* console_verbs.c */
 

@@ -13,7 +13,7 @@
  *   reload                            reads everything again; answers when it is decided
  *   stop [now] [nowait]               answers once all processes have ended, or at once
  *   upgrade                           replaces the program by the one on disk
- *   log [LEVEL]                       what is logged, until the next reload
+ *   log LEVEL                         what is logged, until the next reload
  *   prove                             facts for `pawl prove`
  *
  * A connection that ends without =CODE has no result.  Pure code: what comes is read

@@ -7,12 +7,19 @@
 #include "config/value.h"
 #include "proxy/console.h"
 #include "proxy/human.h"
+#include "proxy/json.h"
 #include "proxy/log.h"
 #include "proxy/master.h"
 #include "proxy/worker.h"
 
 enum { SESSIONS_STANDARD = 100 };
 
+static void verb_status(struct console *console, struct console_client *client,
+                        struct console_request *request);
+static void verb_prove(struct console *console, struct console_client *client,
+                       struct console_request *request);
+static void verb_log(struct console *console, struct console_client *client,
+                     struct console_request *request);
 static void verb_sessions(struct console *console, struct console_client *client,
                           struct console_request *request);
 static void verb_reload(struct console *console, struct console_client *client,
@@ -26,16 +33,16 @@ static bool console_is_ending(const struct console *console);
 static bool request_is_done(struct console_client *client,
                             const struct console_request *request);
 static uint64_t console_count_sessions(const struct console *console);
-static void console_print_listing(struct console *console, struct console_client *client,
-                                  FILE *out);
+static void console_print_listing(struct console *console, FILE *out);
+static void console_write_listing(struct console *console, FILE *out);
 
 static void (*const VERBS[CONSOLE_VERBS])(struct console *console,
                                           struct console_client *client,
                                           struct console_request *request) = {
-    [CONSOLE_SESSIONS] = verb_sessions,
-    [CONSOLE_RELOAD] = verb_reload,
-    [CONSOLE_STOP] = verb_stop,
-    [CONSOLE_UPGRADE] = verb_upgrade,
+    [CONSOLE_STATUS] = verb_status,   [CONSOLE_SESSIONS] = verb_sessions,
+    [CONSOLE_RELOAD] = verb_reload,   [CONSOLE_STOP] = verb_stop,
+    [CONSOLE_UPGRADE] = verb_upgrade, [CONSOLE_LOG] = verb_log,
+    [CONSOLE_PROVE] = verb_prove,
 };
 
 void console_answer(struct console *console, struct console_client *client,
@@ -102,6 +109,73 @@ void console_report_progress(struct console *console)
         (void)event_del(console->tick);
 }
 
+/* Sends what was written to `out`, unless `failed`, and ends. */
+static void verb_finish(struct console_client *client, FILE *out, char **text,
+                        size_t *length, const char *failed)
+{
+    if (out && fclose(out) != 0)
+        failed = "out of memory";
+    if (failed)
+        console_client_say(client, '-', "%s", failed);
+    else
+        console_client_print(client, *text, *length);
+    free(*text);
+    console_client_end(client, failed ? 1 : 0);
+}
+
+static void verb_status(struct console *console, struct console_client *client,
+                        struct console_request *request)
+{
+    bool as_json = console_request_take(request, "json");
+    bool color = console_request_take(request, "color");
+    struct error error = {.text = "out of memory"};
+    char *text = NULL;
+    size_t length = 0;
+
+    if (!request_is_done(client, request))
+        return;
+    FILE *out = open_memstream(&text, &length);
+    bool written = out && console_write_status(console, out, as_json, color, &error);
+    verb_finish(client, out, &text, &length, written ? NULL : error.text);
+}
+
+static void verb_prove(struct console *console, struct console_client *client,
+                       struct console_request *request)
+{
+    struct error error = {.text = "out of memory"};
+    char *text = NULL;
+    size_t length = 0;
+
+    if (!request_is_done(client, request))
+        return;
+    FILE *out = open_memstream(&text, &length);
+    bool written = out && console_write_proof(console, out, &error);
+    verb_finish(client, out, &text, &length, written ? NULL : error.text);
+}
+
+static void verb_log(struct console *console, struct console_client *client,
+                     struct console_request *request)
+{
+    static const char *const words[] = {[LOG_LEVEL_ERROR] = "error",
+                                        [LOG_LEVEL_WARNING] = "warning",
+                                        [LOG_LEVEL_INFO] = "info",
+                                        [LOG_LEVEL_DEBUG] = "debug"};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (request->count != 1 || strcmp(request->words[0], words[i]) != 0)
+            continue;
+        log_info("log level %s asked for on the control socket", words[i]);
+        log_target_set_level(console->master, (enum log_level)i);
+        console_client_say(client, '+',
+                           "every process logs %s from now on, until the next reload",
+                           words[i]);
+        console_client_end(client, 0);
+        return;
+    }
+    console_client_say(client, '-', "log takes error, warning, info or debug");
+    console_client_end(client, 2);
+}
+
 static void verb_sessions(struct console *console, struct console_client *client,
                           struct console_request *request)
 {
@@ -148,7 +222,10 @@ void console_on_listing(void *argument)
             continue;
         FILE *out = open_memstream(&text, &length);
         if (out) {
-            console_print_listing(console, client, out);
+            if (client->as_json)
+                console_write_listing(console, out);
+            else
+                console_print_listing(console, out);
             (void)fclose(out);
             console_client_print(client, text, length);
         }
@@ -163,36 +240,38 @@ void console_on_listing(void *argument)
     console_next_listing(console);
 }
 
-static void console_print_listing(struct console *console, struct console_client *client,
-                                  FILE *out)
+static void console_print_listing(struct console *console, FILE *out)
 {
     struct listing *listing = console->listing;
     struct session_record record;
     unsigned worker = 0;
     uint64_t count = 0;
 
-    if (client->as_json)
-        (void)fprintf(out, "{\"total\": %" PRIu64 ", \"sessions\": [",
-                      listing_total(listing));
-    else
-        session_record_print_heading(out);
-    for (; listing_take(listing, &record, &worker); count++) {
-        if (client->as_json) {
-            (void)fputs(count > 0 ? ",\n  " : "\n  ", out);
-            session_record_print_json(out, &record, worker);
-        } else {
-            session_record_print(out, &record, worker);
-        }
-    }
-    if (client->as_json)
-        (void)fputs("\n]}\n", out);
-    else if (count < listing_total(listing))
-        (void)fprintf(out,
-                      "the %" PRIu64 " oldest of %" PRIu64 " sessions; --limit N "
-                      "shows more\n",
-                      count, listing_total(listing));
+    session_record_print_heading(out);
+    for (; listing_take(listing, &record, &worker); count++)
+        session_record_print(out, &record, worker);
+    if (count < listing_total(listing))
+        (void)fprintf(
+            out, "the %" PRIu64 " oldest of %" PRIu64 " sessions; --limit N shows more\n",
+            count, listing_total(listing));
     else
         (void)fprintf(out, "%" PRIu64 " session%s\n", count, count == 1 ? "" : "s");
+}
+
+static void console_write_listing(struct console *console, FILE *out)
+{
+    struct json json = {.out = out};
+    struct session_record record;
+    unsigned worker = 0;
+
+    json_open(&json, NULL, '{');
+    json_number(&json, "total", listing_total(console->listing));
+    json_open(&json, "sessions", '[');
+    while (listing_take(console->listing, &record, &worker))
+        session_record_write_json(&json, &record, worker);
+    json_close(&json, ']');
+    json_close(&json, '}');
+    (void)fputc('\n', out);
 }
 
 static void verb_reload(struct console *console, struct console_client *client,

@@ -23,6 +23,8 @@ enum control_type {
     CONTROL_TICKETS,  /* text: the bytes of a struct ticket_ring; wiped on both sides */
     CONTROL_STATS,    /* number[0]: whose; fd: the page that the role counts on, from its
                          start, or one that it may read */
+    CONTROL_LOG,      /* number: enum control_log_number; generation: which sockets these
+                         are; fd: one connected to the syslog daemon, if there is any */
     CONTROL_SESSIONS, /* number[0]: records there is room for; fd: the page for them */
     CONTROL_DRAIN,    /* finish sessions, then exit */
     CONTROL_STOP,     /* exit now */
@@ -32,6 +34,7 @@ enum control_type {
     CONTROL_PREPARED,
     CONTROL_REFUSED, /* after its findings */
     CONTROL_LISTED,  /* number: records written, sessions in all; to a CONTROL_SESSIONS */
+    CONTROL_LOG_CUT, /* the syslog daemon has left the socket of this generation */
     CONTROL_TYPE_END
 };
 
@@ -42,6 +45,14 @@ enum control_start_number {
     START_LOG_LEVEL,
     START_LOG_FORMAT,
     CONTROL_NUMBERS
+};
+
+enum control_log_number {
+    LOG_NUMBER_LEVEL,
+    LOG_NUMBER_FORMAT,
+    LOG_NUMBER_TARGET,
+    LOG_NUMBER_FACILITY,
+    LOG_NUMBER_REPEATS
 };
 
 struct control_message {

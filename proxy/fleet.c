@@ -25,6 +25,7 @@ static void fleet_on_served(void *argument, const struct cert_set *served);
 static void fleet_on_answer(void *argument, struct process *process);
 static void fleet_on_listed(void *argument, struct process *process,
                             const struct control_message *message);
+static void fleet_on_log_cut(void *argument, uint32_t epoch);
 static void fleet_on_exit(void *argument, struct process *process, const char *words);
 static void fleet_on_restart(void *argument, struct process *process);
 static struct process *fleet_find(const struct master *master, const struct role *role,
@@ -35,6 +36,7 @@ static const struct process_events EVENTS = {
     .on_served = fleet_on_served,
     .on_answer = fleet_on_answer,
     .on_listed = fleet_on_listed,
+    .on_log_cut = fleet_on_log_cut,
     .on_exit = fleet_on_exit,
     .on_restart = fleet_on_restart,
 };
@@ -196,6 +198,8 @@ static bool fleet_launch(struct master *master, struct process *process,
     bool started = process_start(process, numbers, error);
     if (process->pid > 0)
         ledger_note_start(master, process);
+    if (started && master->current)
+        log_target_tell(master, process);
     return started;
 }
 
@@ -295,6 +299,11 @@ static void fleet_on_listed(void *argument, struct process *process,
     struct master *master = argument;
 
     console_on_listed(master->console, process, message);
+}
+
+static void fleet_on_log_cut(void *argument, uint32_t epoch)
+{
+    log_target_on_cut(argument, epoch);
 }
 
 static void fleet_on_exit(void *argument, struct process *process, const char *words)

@@ -48,17 +48,3 @@ void human_print(FILE *out, const char *bytes)
             (void)fputc(*c, out);
     }
 }
-
-void human_print_json(FILE *out, const char *bytes)
-{
-    (void)fputc('"', out);
-    for (const unsigned char *c = (const unsigned char *)bytes; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            (void)fprintf(out, "\\%c", *c);
-        else if (*c < ' ' || *c > '~')
-            (void)fprintf(out, "\\u%04x", *c);
-        else
-            (void)fputc(*c, out);
-    }
-    (void)fputc('"', out);
-}

@@ -17,7 +17,4 @@ const char *human_bytes(uint64_t bytes, char text[HUMAN_TEXT_MAX]);
 /* Bytes of a peer: what is not printable ASCII, and the backslash, as \xNN. */
 void human_print(FILE *out, const char *bytes);
 
-/* The same as a JSON string, quotes included. */
-void human_print_json(FILE *out, const char *bytes);
-
 #endif

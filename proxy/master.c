@@ -111,7 +111,7 @@ static bool master_open(struct master *master, struct error *error)
     master->base = event_base_new();
     if (!master->base)
         return error_set(error, "cannot make an event loop");
-    if (!window_open(master, error))
+    if (!log_target_open(master, error) || !window_open(master, error))
         return false;
     master->console = console_new(master, error);
     if (!master->console)
@@ -154,6 +154,7 @@ static void master_close(struct master *master)
     }
     if (master->deadline)
         event_free(master->deadline);
+    log_target_close(master);
     if (master->base)
         event_base_free(master->base);
 }

@@ -80,6 +80,7 @@ bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBE
     process->serves = false;
     process->ending = false;
     process->listing = 0;
+    process->log_epoch = process->log_cut = 0;
     process->control_event = event_new(process->base, ends[0], EV_READ | EV_PERSIST,
                                        process_on_control, process);
     if (!process->control_event || event_add(process->control_event, NULL) < 0)
@@ -301,6 +302,14 @@ static bool process_handle(struct process *process, const struct control_message
             return false;
         process->listing = 0;
         process->events->on_listed(process->master, process, message);
+        return true;
+    case CONTROL_LOG_CUT:
+        /* Once for each socket. */
+        if (message->generation <= process->log_cut ||
+            message->generation > process->log_epoch)
+            return false;
+        process->log_cut = message->generation;
+        process->events->on_log_cut(process->master, message->generation);
         return true;
     default:
         return false;

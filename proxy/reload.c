@@ -98,6 +98,7 @@ static void reload_capture(struct master *master, const struct source *source)
         reload_conclude(master);
         return;
     }
+    log_target_prepare(master);
     if (first) {
         reload_start_fleet(master);
         return;
@@ -151,7 +152,6 @@ static void reload_start_fleet(struct master *master)
     const struct config *config = master->next->config;
     struct error error;
 
-    log_configure(config->log.level, config->log.format);
     reload_check_identity(master);
     master->sockets.workers = config_worker_count(config);
     sockets_prepare(&master->sockets, config, &master->report);
@@ -245,15 +245,15 @@ static void reload_accept(struct master *master)
     struct log_line line;
 
     window_follow(master, &config->tls);
-    fleet_commit(master);
-    sockets_commit(&master->sockets);
-    console_commit(master->console);
     generation_free(master->current);
     master->current = master->next;
     master->next = NULL;
     ledger_note_state(master, MASTER_SERVING);
     ledger_note_accepted(master);
-    log_configure(config->log.level, config->log.format);
+    log_target_commit(master);
+    fleet_commit(master);
+    sockets_commit(&master->sockets);
+    console_commit(master->console);
 
     log_begin(&line, LOG_LEVEL_INFO,
               first              ? "ready"
@@ -270,6 +270,8 @@ static void reload_accept(struct master *master)
         log_number(&line, "certificates_left_out", config->certificate_count - offered);
     log_number(&line, "workers", master->worker_count);
     log_end(&line);
+    if (first)
+        log_target_started(master);
     if (first && master->on_ready)
         master->on_ready(master->on_ready_argument);
 }

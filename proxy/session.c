@@ -381,6 +381,8 @@ static void session_log(const struct session *session)
     if (!log_enabled(level))
         return;
     log_begin(&line, level, established ? "session closed" : "handshake failed");
+    if (established && level == LOG_LEVEL_INFO)
+        log_each(&line);
     log_text(&line, "client", session_peer_text(&session->peer, peer));
     if (session->origin)
         log_text(&line, "via", session_peer_text(&session->origin->via, peer));

@@ -1,9 +1,9 @@
 #include "proxy/session_record.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "proxy/human.h"
+#include "proxy/json.h"
 
 #define END(text) ((text)[sizeof(text) - 1] = '\0')
 
@@ -60,31 +60,23 @@ void session_record_print(FILE *out, const struct session_record *record, unsign
     }
 }
 
-static void print_member(FILE *out, const char *name, const char *value)
-{
-    (void)fprintf(out, ", \"%s\": ", name);
-    if (value[0])
-        human_print_json(out, value);
-    else
-        (void)fputs("null", out);
-}
-
-void session_record_print_json(FILE *out, const struct session_record *record,
+void session_record_write_json(struct json *json, const struct session_record *record,
                                unsigned worker)
 {
-    (void)fprintf(out, "{\"worker\": %u", worker);
-    print_member(out, "client", record->client);
-    print_member(out, "listener", record->listener);
-    print_member(out, "sni", record->sni);
-    print_member(out, "state", session_state_name((enum session_state)record->state));
-    print_member(out, "version", record->version);
-    print_member(out, "group", record->group);
-    print_member(out, "cipher", record->cipher);
-    (void)fprintf(out,
-                  ", \"resumed\": %s, \"age_seconds\": %.3f, \"idle_seconds\": %.3f, "
-                  "\"bytes_in\": %" PRIu64 ", \"bytes_out\": %" PRIu64,
-                  record->resumed ? "true" : "false", (double)record->age_ms / 1000,
-                  (double)record->idle_ms / 1000, record->bytes_in, record->bytes_out);
-    print_member(out, "backend", record->backend);
-    (void)fputs("}", out);
+    json_open(json, NULL, '{');
+    json_number(json, "worker", worker);
+    json_text(json, "client", record->client);
+    json_text(json, "listener", record->listener);
+    json_text(json, "sni", record->sni[0] ? record->sni : NULL);
+    json_text(json, "state", session_state_name((enum session_state)record->state));
+    json_text(json, "version", record->version[0] ? record->version : NULL);
+    json_text(json, "group", record->group[0] ? record->group : NULL);
+    json_text(json, "cipher", record->cipher[0] ? record->cipher : NULL);
+    json_bool(json, "resumed", record->resumed != 0);
+    json_text(json, "backend", record->backend[0] ? record->backend : NULL);
+    json_ms(json, "age_seconds", record->age_ms);
+    json_ms(json, "idle_seconds", record->idle_ms);
+    json_number(json, "received_bytes", record->bytes_in);
+    json_number(json, "sent_bytes", record->bytes_out);
+    json_close(json, '}');
 }

@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "proxy/session_state.h"
 
+struct json;
 struct worker;
 
 /* More would keep a worker's loop for longer than anybody should wait. */
@@ -43,11 +44,11 @@ size_t session_record_list(const struct worker *worker, struct session_record *r
 void session_record_take(struct session_record *record,
                          const struct session_record *foreign);
 
-/* As a line of a table, or as a JSON object without a line end. */
+/* As a line of a table, or as an object in an array. */
 void session_record_print_heading(FILE *out);
 void session_record_print(FILE *out, const struct session_record *record,
                           unsigned worker);
-void session_record_print_json(FILE *out, const struct session_record *record,
+void session_record_write_json(struct json *json, const struct session_record *record,
                                unsigned worker);
 
 #endif

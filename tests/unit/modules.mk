@@ -1,6 +1,7 @@
 # What each unit test links, and nothing else: the line proves the module's independence.
 #   hello := proxy/hello proxy/error
 # says that tests/unit/test_hello.c is linked with proxy/hello.c and proxy/error.c.
+# proxy/log brings its own parts along.
 hello          := proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
 hello_policy   := proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
 prove_hello    := proxy/prove_hello proxy/prove_answer proxy/prove_net proxy/prove_names proxy/prove_suites proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
@@ -8,6 +9,10 @@ proxy_protocol := proxy/proxy_protocol
 proxy_read     := proxy/proxy_read proxy/error
 error          := proxy/error
 log            := proxy/log
+log_escape     := proxy/log_escape
+log_flood      := proxy/log_flood
+log_sink       := proxy/log_sink tests/unit/net_pair
+log_target     := proxy/log_target proxy/log_timer proxy/log proxy/error
 value          := config/value proxy/error
 bundle         := config/bundle config/bundle_build config/memory_file proxy/error
 reader         := config/reader proxy/error
