@@ -103,8 +103,10 @@ static const struct command COMMANDS[] = {
     {"prove", "[HOST:PORT | --listener NAME]", "ask a TLS server what it agrees to",
      "Makes connections to any TLS server, or to a listener of the configuration file\n"
      "(the first, unless named), and shows what it agrees to and what it refuses, with\n"
-     "the evidence.  Ends with 1 if a line says FAIL.\n"
+     "the evidence; of the running Pawl also the age of its ticket keys and how its\n"
+     "processes are shut in.  Ends with 1 if a line says FAIL.\n"
      "  -c FILE          the configuration (default " CLI_DEFAULT_FILE ")\n"
+     "  --control PATH   its control socket, if not as the configuration says\n"
      "  --listener NAME  the listener to ask\n"
      "  --sni NAME       ask for this name, and look for it in the certificate\n"
      "  --ca FILE        verify the chain against these certificates\n"
@@ -230,6 +232,7 @@ static int cli_prove(int count, char **arguments)
     for (int i = 0; i < count; i++) {
         if (cli_take_value(count, arguments, &i, "--listener", &options.listener) ||
             cli_take_value(count, arguments, &i, "-c", &options.file) ||
+            cli_take_value(count, arguments, &i, "--control", &options.control) ||
             cli_take_value(count, arguments, &i, "--ca", &options.ca) ||
             cli_take_value(count, arguments, &i, "--sni", &options.name))
             continue;
@@ -240,7 +243,7 @@ static int cli_prove(int count, char **arguments)
         else
             options.host = arguments[i];
     }
-    if (options.host && (options.listener || options.file))
+    if (options.host && (options.listener || options.file || options.control))
         return cli_usage("prove",
                          "takes a listener or a server, not both:", options.host);
     if (options.name && strlen(options.name) > CLI_NAME_MAX)

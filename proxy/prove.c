@@ -6,11 +6,12 @@
 
 #include "proxy/cli.h"
 #include "proxy/own_config.h"
+#include "proxy/prove_instance.h"
 #include "proxy/prove_parts.h"
 #include "proxy/prove_session.h"
 
 /* What any client can ask any server, in the order of the report.  What only the instance
- * itself can tell would be a second table, asked over its own socket. */
+ * itself can tell is prove_instance.c. */
 static void (*const server_parts[])(struct prove *) = {
     prove_judge_suites, prove_offer_groups, prove_offer_rest,   prove_renegotiate,
     prove_resume_tls13, prove_resume_tls12, prove_chain_report,
@@ -70,6 +71,8 @@ static int ask(struct prove *prove, const struct prove_options *options)
     if (prove_scan_versions(prove)) {
         for (size_t i = 0; i < sizeof server_parts / sizeof server_parts[0]; i++)
             server_parts[i](prove);
+        if (!options->host)
+            prove_instance(prove, options->control, options->file);
     }
     report_end(prove);
     if (options->json)
