@@ -1,6 +1,9 @@
 #include "proxy/console.h"
 
 #include <errno.h>
+#include <event2/bufferevent.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,9 +14,16 @@
 #include "proxy/master.h"
 #include "proxy/status_facts.h"
 
+/* What descriptors are called that are handed over. */
+#define HANDED_SOCKET "console"
+#define HANDED_CLIENT "console-client-%u"
+
+enum { HANDED_NAME_MAX = 32 };
+
 static const struct timeval PAUSE = {.tv_usec = 200000};
 static const struct timeval TICK = {.tv_sec = 1};
 
+static void console_adopt(struct console *console, int fd);
 static bool console_watch(struct console *console);
 static void console_on_accept(evutil_socket_t fd, short what, void *argument);
 static struct console_client *console_find_free(struct console *console);
@@ -111,27 +121,41 @@ void console_on_reload_begun(struct console *console)
     }
 }
 
-int console_fd(const struct console *console)
+void console_hand_over(struct console *console,
+                       bool (*keep)(struct master *master, const char *name, int fd))
 {
-    return console->current.fd;
+    struct master *master = console->master;
+    char name[HANDED_NAME_MAX];
+    unsigned handed = 0;
+
+    if (console->current.fd >= 0)
+        (void)keep(master, HANDED_SOCKET, fcntl(console->current.fd, F_DUPFD_CLOEXEC, 0));
+    for (size_t i = 0; i < CONSOLE_CLIENTS; i++) {
+        const struct console_client *client = &console->clients[i];
+        if (!console_client_waits(client, CONSOLE_WAIT_UPGRADE))
+            continue;
+        (void)snprintf(name, sizeof(name), HANDED_CLIENT, handed++);
+        (void)keep(master, name,
+                   fcntl(bufferevent_getfd(client->stream), F_DUPFD_CLOEXEC, 0));
+    }
 }
 
-void console_inherit(struct console *console, int fd)
+void console_take_over(struct console *console,
+                       int (*take)(struct master *master, const char *name))
 {
-    struct sockaddr_un address = {.sun_family = AF_UNSPEC};
-    socklen_t length = sizeof(address);
-    char path[CONSOLE_PATH_MAX] = "";
+    struct master *master = console->master;
+    char name[HANDED_NAME_MAX];
 
-    if (getsockname(fd, (struct sockaddr *)&address, &length) == 0 &&
-        address.sun_family == AF_UNIX)
-        (void)snprintf(path, sizeof(path), "%.*s", (int)sizeof(address.sun_path) - 1,
-                       address.sun_path);
-    if (console->current.fd < 0 && path[0] != '\0' &&
-        console_socket_adopt(&console->current, fd, path) && console_watch(console))
-        return;
-    console->current.fd = -1;
-    console->current.path[0] = '\0';
-    close(fd);
+    int fd = take(master, HANDED_SOCKET);
+    if (fd >= 0)
+        console_adopt(console, fd);
+    for (unsigned i = 0; i < CONSOLE_CLIENTS; i++) {
+        (void)snprintf(name, sizeof(name), HANDED_CLIENT, i);
+        fd = take(master, name);
+        if (fd >= 0 && !console_client_resume(&console->clients[i], master->base, fd,
+                                              &EVENTS, console, CONSOLE_WAIT_UPGRADE))
+            close(fd);
+    }
 }
 
 void console_free(struct console *console, int exit_code)
@@ -160,6 +184,26 @@ void console_free(struct console *console, int exit_code)
     console_socket_close(&console->next);
     console_socket_close(&console->current);
     free(console);
+}
+
+/* It is kept when a configuration asks for its path, and let go otherwise. */
+static void console_adopt(struct console *console, int fd)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNSPEC};
+    socklen_t length = sizeof(address);
+    char path[CONSOLE_PATH_MAX] = "";
+
+    if (getsockname(fd, (struct sockaddr *)&address, &length) == 0 &&
+        address.sun_family == AF_UNIX)
+        (void)snprintf(path, sizeof(path), "%.*s", (int)sizeof(address.sun_path) - 1,
+                       address.sun_path);
+    if (console->current.fd < 0 && path[0] != '\0' &&
+        console_socket_adopt(&console->current, fd, path)) {
+        if (!console_watch(console))
+            log_error("nobody can be let in on %s: out of memory", path);
+        return;
+    }
+    close(fd);
 }
 
 static bool console_watch(struct console *console)

@@ -63,12 +63,18 @@ void console_on_reload_ended(struct console *console, const struct report *repor
 void console_on_listed(struct console *console, struct process *process,
                        const struct control_message *message);
 
-/* The listening socket, to hand over to a program that takes this one's place; -1: none.
- * It stays the operator's. */
-int console_fd(const struct console *console);
+/* When another program takes this one's place in the same process: hands over (copies of)
+ * the listening socket and the connections of those who wait for just this.  `keep` takes
+ * the descriptor. */
+void console_hand_over(struct console *console,
+                       bool (*keep)(struct master *master, const char *name, int fd));
 
-/* Has `fd` (taken) used when a configuration asks for its path. */
-void console_inherit(struct console *console, int fd);
+/* In that program, before its first configuration: `take` gives what was kept, or -1. */
+void console_take_over(struct console *console,
+                       int (*take)(struct master *master, const char *name));
+
+/* Those who wait for the upgrade hear how it ended; `text` says why it failed. */
+void console_on_upgrade_ended(struct console *console, bool ok, const char *text);
 
 /* Those who wait for the end hear of it.  NULL is allowed. */
 void console_free(struct console *console, int exit_code);

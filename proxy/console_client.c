@@ -13,6 +13,8 @@ enum { OUTPUT_MAX = 8 * 1024 * 1024 };
 
 static const struct timeval PATIENCE = {.tv_sec = 5};
 
+static bool client_start(struct console_client *client, struct event_base *base, int fd,
+                         const struct console_client_events *events, void *owner);
 static void client_on_read(struct bufferevent *stream, void *argument);
 static void client_on_written(struct bufferevent *stream, void *argument);
 static void client_on_event(struct bufferevent *stream, short what, void *argument);
@@ -23,18 +25,23 @@ static bool client_has_room(struct console_client *client, size_t length);
 bool console_client_open(struct console_client *client, struct event_base *base, int fd,
                          const struct console_client_events *events, void *owner)
 {
-    struct bufferevent *stream = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
-
-    if (!stream)
+    if (!client_start(client, base, fd, events, owner))
         return false;
-    *client = (struct console_client){
-        .state = CONSOLE_CLIENT_ASKS, .stream = stream, .events = events, .owner = owner};
-    bufferevent_setcb(stream, client_on_read, client_on_written, client_on_event, client);
-    bufferevent_setwatermark(stream, EV_READ, 0, CONSOLE_REQUEST_MAX);
-    (void)bufferevent_set_timeouts(stream, &PATIENCE, &PATIENCE);
-    (void)bufferevent_enable(stream, EV_READ | EV_WRITE);
-    (void)evbuffer_add_printf(bufferevent_get_output(stream), "pawl %d %s\n",
+    client->state = CONSOLE_CLIENT_ASKS;
+    bufferevent_setwatermark(client->stream, EV_READ, 0, CONSOLE_REQUEST_MAX);
+    (void)bufferevent_enable(client->stream, EV_READ);
+    (void)evbuffer_add_printf(bufferevent_get_output(client->stream), "pawl %d %s\n",
                               CONSOLE_PROTOCOL, PAWL_VERSION);
+    return true;
+}
+
+bool console_client_resume(struct console_client *client, struct event_base *base, int fd,
+                           const struct console_client_events *events, void *owner,
+                           enum console_wait wait)
+{
+    if (!client_start(client, base, fd, events, owner))
+        return false;
+    console_client_wait(client, wait);
     return true;
 }
 
@@ -106,6 +113,20 @@ void console_client_drop(struct console_client *client)
     client->stream = NULL;
     client->state = CONSOLE_CLIENT_FREE;
     client->events->on_free(client->owner);
+}
+
+static bool client_start(struct console_client *client, struct event_base *base, int fd,
+                         const struct console_client_events *events, void *owner)
+{
+    struct bufferevent *stream = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
+
+    if (!stream)
+        return false;
+    *client = (struct console_client){.stream = stream, .events = events, .owner = owner};
+    bufferevent_setcb(stream, client_on_read, client_on_written, client_on_event, client);
+    (void)bufferevent_set_timeouts(stream, &PATIENCE, &PATIENCE);
+    (void)bufferevent_enable(stream, EV_WRITE);
+    return true;
 }
 
 static void client_on_read(struct bufferevent *stream, void *argument)

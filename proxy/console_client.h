@@ -22,7 +22,12 @@ enum console_client_state {
     CONSOLE_CLIENT_ENDS   /* the last bytes are on their way */
 };
 
-enum console_wait { CONSOLE_WAIT_RELOAD, CONSOLE_WAIT_STOP, CONSOLE_WAIT_SESSIONS };
+enum console_wait {
+    CONSOLE_WAIT_RELOAD,
+    CONSOLE_WAIT_STOP,
+    CONSOLE_WAIT_SESSIONS,
+    CONSOLE_WAIT_UPGRADE
+};
 
 /* What became of a client is told to its owner. */
 struct console_client_events {
@@ -48,6 +53,12 @@ struct console_client {
 bool console_client_open(struct console_client *client, struct event_base *base, int fd,
                          const struct console_client_events *events,
                          void *owner) MUST_CHECK;
+
+/* The same with a connection that waited in the program before this one: it has been
+ * greeted and has asked. */
+bool console_client_resume(struct console_client *client, struct event_base *base, int fd,
+                           const struct console_client_events *events, void *owner,
+                           enum console_wait wait) MUST_CHECK;
 
 /* Waits from now on, for as long as it takes. */
 void console_client_wait(struct console_client *client, enum console_wait wait);

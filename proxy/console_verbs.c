@@ -28,6 +28,7 @@ static void verb_stop(struct console *console, struct console_client *client,
                       struct console_request *request);
 static void verb_upgrade(struct console *console, struct console_client *client,
                          struct console_request *request);
+static bool console_begin_upgrade(struct master *master, struct error *error);
 static bool console_may_wait(struct console *console, struct console_client *client);
 static bool console_is_ending(const struct console *console);
 static bool request_is_done(struct console_client *client,
@@ -83,6 +84,21 @@ void console_on_reload_ended(struct console *console, const struct report *repor
                                cert_set_count(&master->current->offered),
                                master->current->config->backend_count);
         console_client_end(client, refused ? 1 : 0);
+    }
+}
+
+void console_on_upgrade_ended(struct console *console, bool ok, const char *text)
+{
+    for (size_t i = 0; i < CONSOLE_CLIENTS; i++) {
+        struct console_client *client = &console->clients[i];
+        if (!console_client_waits(client, CONSOLE_WAIT_UPGRADE))
+            continue;
+        if (ok)
+            console_client_say(client, '+', "upgraded: pawl %s serves", PAWL_VERSION);
+        else
+            console_client_say(client, '-', "not upgraded, pawl %s goes on: %s",
+                               PAWL_VERSION, text);
+        console_client_end(client, ok ? 0 : 1);
     }
 }
 
@@ -324,11 +340,21 @@ static void verb_stop(struct console *console, struct console_client *client,
 static void verb_upgrade(struct console *console, struct console_client *client,
                          struct console_request *request)
 {
-    (void)console;
-    if (!request_is_done(client, request))
+    struct error error;
+
+    if (!request_is_done(client, request) || !console_may_wait(console, client))
         return;
-    console_client_say(client, '-', "this build of Pawl cannot replace itself");
-    console_client_end(client, 1);
+    log_info("upgrade asked for on the control socket");
+    console_client_wait(client, CONSOLE_WAIT_UPGRADE);
+    if (!console_begin_upgrade(console->master, &error))
+        console_on_upgrade_ended(console, false, error.text);
+}
+
+/* console_on_upgrade_ended tells how it ended, in whichever program that is. */
+static bool console_begin_upgrade(struct master *master, struct error *error)
+{
+    (void)master;
+    return error_set(error, "this build of Pawl cannot replace itself");
 }
 
 /* Some places are for those who are answered at once. */
