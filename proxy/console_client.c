@@ -6,10 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "proxy/console_request.h"
 
-enum { OUTPUT_MAX = 8 * 1024 * 1024 };
+enum { OUTPUT_MAX = 8 * 1024 * 1024, WASTE_READS_MAX = 64 };
 
 static const struct timeval PATIENCE = {.tv_sec = 5};
 
@@ -107,8 +108,15 @@ void console_client_drop(struct console_client *client)
     if (client->state == CONSOLE_CLIENT_FREE)
         return;
     struct evbuffer *output = bufferevent_get_output(client->stream);
+    int fd = bufferevent_getfd(client->stream);
+    char waste[4096];
+
     (void)evbuffer_unfreeze(output, 1);
-    (void)evbuffer_write(output, bufferevent_getfd(client->stream));
+    (void)evbuffer_write(output, fd);
+    /* What was sent behind the request would turn the end into a reset. */
+    for (int i = 0;
+         i < WASTE_READS_MAX && recv(fd, waste, sizeof(waste), MSG_DONTWAIT) > 0; i++)
+        continue;
     bufferevent_free(client->stream);
     client->stream = NULL;
     client->state = CONSOLE_CLIENT_FREE;

@@ -44,6 +44,9 @@ static uint64_t handshakes_of(const struct stats_worker *worker);
 static uint64_t sum_of(const uint64_t *numbers, size_t count);
 static uint64_t span(uint64_t from, uint64_t to);
 static void print_addresses(FILE *out, const struct address_list *list, int column);
+static void print_names(FILE *out, const struct status_certificate *certificate,
+                        int column);
+static bool is_number(const char *name);
 
 void status_write_text(FILE *out, const struct status *status, bool color)
 {
@@ -271,7 +274,6 @@ static void view_process(const struct view *view, const struct stats_process *pr
                   human_bytes(stats_read(&worker->bytes_out), sent));
 }
 
-/* Names are as many as fit; the soonest to expire is what people look for. */
 static void view_certificates(const struct view *view)
 {
     const struct status *status = view->status;
@@ -292,16 +294,7 @@ static void view_certificates(const struct view *view)
                          certificate->served == 0 ? "not served"
                          : certificate->key_type  ? certificate->key_type
                                                   : "unreadable");
-        for (size_t j = 0; j < certificate->name_count; j++) {
-            const char *name = certificate->names[j];
-            if (width + (int)strlen(name) > COLUMNS - 10 && j > 0) {
-                (void)fprintf(view->out, " and %zu more", certificate->name_count - j);
-                break;
-            }
-            width += (int)strlen(name) + 2;
-            (void)fputs(j > 0 ? ", " : "", view->out);
-            human_print(view->out, name);
-        }
+        print_names(view->out, certificate, width);
         (void)fprintf(view->out, "%s\n", bad && view->color ? PLAIN : "");
     }
 }
@@ -384,4 +377,31 @@ static void print_addresses(FILE *out, const struct address_list *list, int colu
         column += fprintf(out, "%s%s", i > 0 ? ", " : "", text);
     }
     (void)fputc('\n', out);
+}
+
+/* As many as fit, those that people know it by first. */
+static void print_names(FILE *out, const struct status_certificate *certificate,
+                        int column)
+{
+    size_t count = certificate->name_count;
+    size_t printed = 0;
+
+    for (size_t i = 0; i < 2 * count; i++) {
+        const char *name = certificate->names[i % count];
+        if (is_number(name) != (i >= count))
+            continue;
+        column += (int)strlen(name) + 2;
+        if (printed > 0 && column > COLUMNS - 12) {
+            (void)fprintf(out, " and %zu more", count - printed);
+            return;
+        }
+        (void)fputs(printed++ > 0 ? ", " : "", out);
+        human_print(out, name);
+    }
+}
+
+/* An IP address. */
+static bool is_number(const char *name)
+{
+    return strchr(name, ':') || name[strspn(name, "0123456789.")] == '\0';
 }

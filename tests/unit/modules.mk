@@ -61,3 +61,6 @@ session        := proxy/reason proxy/session_state proxy/origin proxy/proxy_read
 
 console_request := proxy/console_request proxy/error
 console_socket  := proxy/console_socket proxy/error tests/unit/net_pair
+console_client  := proxy/console_client tests/unit/net_pair
+session_record  := proxy/session_record proxy/session_state proxy/human proxy/json proxy/log_escape
+prove_instance  := proxy/prove_instance proxy/prove_process proxy/prove_report proxy/prove_net proxy/command proxy/own_config proxy/console_socket proxy/human $(config_lab)
