@@ -20,7 +20,7 @@
 
 enum { PATH_ROOM = 64 };
 
-static char folder[PATH_ROOM], directory[PATH_ROOM], path[PATH_ROOM + 8];
+static char folder[PATH_ROOM], directory[PATH_ROOM + 8], path[PATH_ROOM + 16];
 static struct console_socket made, other;
 static bool in_use;
 static struct error error;
