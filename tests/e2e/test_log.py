@@ -104,7 +104,7 @@ def test_a_log_that_nobody_reads_stops_nobody(pawl, serve):
 
 
 @pytest.mark.parametrize("offer, reason, detail", [
-    ({"groups": (hello.P256,), "shares": (hello.P256,)}, "group",
+    ({"suites": (0x1302,), "groups": (hello.P256,), "shares": (hello.P256,)}, "group",
      "client offers secp256r1 with TLS 1.3, none that groups allows: X25519"),
     ({"suites": (hello.AES128_GCM,)}, "suite",
      "client offers AES-128-GCM with TLS 1.3, none that suites allows: AES-256-GCM"),
