@@ -31,7 +31,7 @@ static const char *const lifetime_words[] = {"window", "unlimited", NULL};
 static const char *const control_words[] = {CONTROL_AUTO, CONTROL_OFF, NULL};
 static const char *const log_level_words[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_format_words[] = {"text", "json", NULL};
-static const char *const log_target_words[] = {"stderr", "syslog", NULL};
+static const char *const log_target_words[] = {"stderr", "syslog", "syslog-local", NULL};
 
 static const char *const log_facility_words[] = {
     "user",   "daemon", "auth",   "authpriv", "local0", "local1", "local2",
@@ -211,8 +211,10 @@ static const struct key log_keys[] = {
      .type = KEY_CHOICE,
      .choices = log_target_words,
      .standard = "stderr",
-     .help = "Where lines go: standard error, or the syslog daemon's unix socket as "
-             "RFC 5424 writes them"},
+     .help =
+         "Where lines go: standard error, or the syslog daemon's socket; syslog-local "
+         "is the form that most daemons expect on /dev/log unless told otherwise "
+         "(rsyslog, systemd-journald), syslog is RFC 5424"},
     {.name = "syslog_socket",
      IN(log, syslog_socket),
      .type = KEY_PATH,

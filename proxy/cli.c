@@ -39,7 +39,8 @@ static void cli_print_overview(FILE *out);
 
 static const struct command COMMANDS[] = {
     {"run", "[-c FILE]", "serve, in the foreground, until told to end",
-     "Reads FILE (default " CLI_DEFAULT_FILE ") and serves it.  Logs to standard error.\n"
+     "Reads FILE (default " CLI_DEFAULT_FILE ") and serves it.  Logs to standard error,\n"
+     "or where [log] says.\n"
      "Signals: TERM finishes the sessions and ends, INT ends at once, HUP reads FILE "
      "again;\n"
      "a file with errors changes nothing.\n",

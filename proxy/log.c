@@ -102,9 +102,10 @@ void log_to_stderr(void)
         put_off();
 }
 
-void log_to_syslog(int fd, enum log_facility facility, bool stderr_too)
+void log_to_syslog(int fd, enum log_place form, enum log_facility facility,
+                   bool stderr_too)
 {
-    log_sink_set_syslog(fd, facility, stderr_too);
+    log_sink_set_syslog(fd, form, facility, stderr_too);
     if (logger.lost > 0)
         put_off();
 }

@@ -17,7 +17,10 @@
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
-enum log_place { LOG_PLACE_STDERR, LOG_PLACE_SYSLOG };
+
+/* Where lines go.  A syslog daemon gets RFC 5424, or what the C library sends: that is
+ * what most daemons expect on /dev/log unless they are told otherwise. */
+enum log_place { LOG_PLACE_STDERR, LOG_PLACE_SYSLOG, LOG_PLACE_SYSLOG_LOCAL };
 
 /* By what a syslog daemon sorts lines. */
 enum log_facility {
@@ -49,10 +52,11 @@ bool log_enabled(enum log_level level);
 void log_limit_repeats(unsigned limit);
 
 /* The lines from now on go to standard error; or as datagrams to the connected socket
- * `fd` (taken; -1: there is none now, lines are lost until one comes), and, if
- * `stderr_too`, to standard error as well. */
+ * `fd` (taken; -1: there is none now, lines are lost until one comes) in the `form` of
+ * one of the syslog places, and, if `stderr_too`, to standard error as well. */
 void log_to_stderr(void);
-void log_to_syslog(int fd, enum log_facility facility, bool stderr_too);
+void log_to_syslog(int fd, enum log_place form, enum log_facility facility,
+                   bool stderr_too);
 /* Ends what `stderr_too` began. */
 void log_leave_stderr(void);
 

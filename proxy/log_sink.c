@@ -19,6 +19,7 @@ static struct {
     bool to_syslog;
     bool cut;
     int syslog_fd; /* owned; -1 */
+    enum log_place form;
     enum log_facility facility;
     char host[HOST_SIZE];
 } sink = {.to_stderr = true, .syslog_fd = -1, .host = "-"};
@@ -59,15 +60,20 @@ void log_sink_never_wait(void)
 
 void log_sink_set_stderr(void)
 {
-    log_sink_set_syslog(-1, LOG_FACILITY_DAEMON, true);
+    if (sink.syslog_fd >= 0)
+        (void)close(sink.syslog_fd);
+    sink.syslog_fd = -1;
+    sink.to_stderr = true;
     sink.to_syslog = sink.cut = false;
 }
 
-void log_sink_set_syslog(int fd, enum log_facility facility, bool stderr_too)
+void log_sink_set_syslog(int fd, enum log_place form, enum log_facility facility,
+                         bool stderr_too)
 {
     if (sink.syslog_fd >= 0 && sink.syslog_fd != fd)
         (void)close(sink.syslog_fd);
     sink.syslog_fd = fd;
+    sink.form = form;
     sink.facility = facility;
     sink.to_stderr = stderr_too;
     sink.to_syslog = true;
@@ -149,7 +155,7 @@ static ssize_t stderr_put(const char *bytes, size_t length, bool after_torn)
     return after_torn && written > 0 ? written - 1 : written;
 }
 
-/* One datagram for each line: RFC 5424, as daemons read it from their unix socket. */
+/* One datagram for each line. */
 static bool syslog_write(const struct log_record *record)
 {
     char header[HEADER_SIZE];
@@ -182,13 +188,19 @@ static size_t syslog_header(const struct log_record *record, char *header)
         [LOG_LEVEL_INFO] = 6,
         [LOG_LEVEL_DEBUG] = 7,
     };
+    const unsigned priority =
+        facility_code(sink.facility) * 8 + severities[record->level];
     char name[NAME_SIZE];
+    int length;
 
     syslog_name(record->name, name);
-    const int length =
-        snprintf(header, HEADER_SIZE, "<%u>1 %.*s %s pawl %d %s - ",
-                 facility_code(sink.facility) * 8 + severities[record->level],
-                 (int)record->time_length, record->time, sink.host, (int)getpid(), name);
+    /* Without a time, daemons take their own; most do so in any case. */
+    if (sink.form == LOG_PLACE_SYSLOG_LOCAL)
+        length = snprintf(header, HEADER_SIZE, "<%u>pawl[%d]: ", priority, (int)getpid());
+    else
+        length = snprintf(header, HEADER_SIZE, "<%u>1 %.*s %s pawl %d %s - ", priority,
+                          (int)record->time_length, record->time, sink.host,
+                          (int)getpid(), name);
     return length < 0 ? 0 : length < HEADER_SIZE ? (size_t)length : HEADER_SIZE - 1;
 }
 

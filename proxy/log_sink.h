@@ -24,7 +24,8 @@ void log_sink_never_wait(void);
 
 /* As log_to_stderr, log_to_syslog and log_leave_stderr of log.h. */
 void log_sink_set_stderr(void);
-void log_sink_set_syslog(int fd, enum log_facility facility, bool stderr_too);
+void log_sink_set_syslog(int fd, enum log_place form, enum log_facility facility,
+                         bool stderr_too);
 void log_sink_leave_stderr(void);
 
 /* False: the line is lost; none of the places took it. */

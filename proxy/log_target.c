@@ -68,7 +68,7 @@ void log_target_check(const struct config *config, struct report *report)
 {
     struct error error;
 
-    if (config->log.target != LOG_PLACE_SYSLOG)
+    if (config->log.target == LOG_PLACE_STDERR)
         return;
     const int fd = log_target_connect(config->log.syslog_socket, &error);
     if (fd >= 0)
@@ -89,11 +89,11 @@ void log_target_prepare(struct master *master)
     if (master->current)
         return;
     log_configure(config->log.level, config->log.format);
-    if (config->log.target != LOG_PLACE_SYSLOG)
+    if (config->log.target == LOG_PLACE_STDERR)
         return;
     const int fd = log_target_connect(config->log.syslog_socket, NULL);
     if (fd >= 0)
-        log_to_syslog(fd, config->log.syslog_facility, true);
+        log_to_syslog(fd, config->log.target, config->log.syslog_facility, true);
 }
 
 void log_target_commit(struct master *master)
@@ -106,7 +106,7 @@ void log_target_commit(struct master *master)
 
 void log_target_started(const struct master *master)
 {
-    if (log_target_config(master)->target == LOG_PLACE_SYSLOG)
+    if (log_target_config(master)->target != LOG_PLACE_STDERR)
         log_leave_stderr();
 }
 
@@ -178,11 +178,11 @@ static void log_target_distribute(struct master *master, bool changed)
     master->log.renewed_ms = log_target_now_ms();
     log_configure(master->log.level, log->format);
     log_limit_repeats((unsigned)log->repeat_limit);
-    if (log->target == LOG_PLACE_SYSLOG)
-        log_to_syslog(fd, log->syslog_facility, first);
+    if (log->target != LOG_PLACE_STDERR)
+        log_to_syslog(fd, log->target, log->syslog_facility, first);
     else
         log_to_stderr();
-    if (log->target == LOG_PLACE_SYSLOG && fd < 0 && !changed)
+    if (log->target != LOG_PLACE_STDERR && fd < 0 && !changed)
         return;
     master->log.epoch++;
     for (size_t i = 0; i < master->process_count; i++) {
@@ -196,7 +196,7 @@ static int log_target_fd(struct master *master)
 {
     const struct config_log *log = log_target_config(master);
 
-    if (log->target != LOG_PLACE_SYSLOG)
+    if (log->target == LOG_PLACE_STDERR)
         return -1;
     const int fd = log_target_connect(log->syslog_socket, NULL);
     if (fd < 0)

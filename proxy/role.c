@@ -250,7 +250,7 @@ static void role_take_log(struct role_process *process,
 
     if (number[LOG_NUMBER_LEVEL] > LOG_LEVEL_DEBUG ||
         number[LOG_NUMBER_FORMAT] > LOG_FORMAT_JSON ||
-        number[LOG_NUMBER_TARGET] > LOG_PLACE_SYSLOG ||
+        number[LOG_NUMBER_TARGET] > LOG_PLACE_SYSLOG_LOCAL ||
         number[LOG_NUMBER_FACILITY] > LOG_FACILITY_LOCAL7 ||
         number[LOG_NUMBER_REPEATS] > LOG_REPEAT_MAX) {
         log_warning("the master asks for a log that does not exist");
@@ -264,7 +264,8 @@ static void role_take_log(struct role_process *process,
         log_to_stderr();
         return;
     }
-    log_to_syslog(fds->fd[0], (enum log_facility)number[LOG_NUMBER_FACILITY], false);
+    log_to_syslog(fds->fd[0], (enum log_place)number[LOG_NUMBER_TARGET],
+                  (enum log_facility)number[LOG_NUMBER_FACILITY], false);
     fds->fd[0] = -1;
 }
 

@@ -21,13 +21,18 @@ enum {
     CONTROL_RECORDS_MAX = 64
 };
 
+/* Whether what is sent leaves now, or with what follows: then the kernel keeps it, for a
+ * fifth of a second at most, to send both in one segment. */
+enum push { PUSH_NOW = 0, PUSH_MORE = MSG_MORE };
+
 static int stream_on_tls_receive(WOLFSSL *ssl, char *buffer, int size, void *context);
 static int stream_on_tls_send(WOLFSSL *ssl, char *buffer, int size, void *context);
 static void stream_load(struct stream *stream);
 static enum io stream_read_tls(struct stream *stream, size_t *length);
 static enum io stream_read_plain(struct stream *stream, size_t *length);
-static enum io stream_push(struct stream *stream);
-static enum io stream_send(struct stream *stream, const uint8_t *bytes, size_t length);
+static enum io stream_push(struct stream *stream, enum push push);
+static enum io stream_send(struct stream *stream, const uint8_t *bytes, size_t length,
+                           enum push push);
 static void stream_finish_write(struct stream *stream);
 static enum io stream_fail(struct stream *stream, int error);
 
@@ -110,7 +115,11 @@ enum io stream_accept(struct stream *stream)
     stream_load(stream);
     int result = wolfSSL_accept(stream->ssl);
     int error = wolfSSL_get_error(stream->ssl, result);
-    enum io pushed = stream_push(stream);
+    /* Behind what waits for the signature comes the rest of the flight, and behind a
+     * ticket, the only thing that TLS 1.3 ends with here, the first answer. */
+    bool more = error == WC_PENDING_E || (result == WOLFSSL_SUCCESS &&
+                                          wolfSSL_version(stream->ssl) == TLS1_3_VERSION);
+    enum io pushed = stream_push(stream, more ? PUSH_MORE : PUSH_NOW);
 
     if (result == WOLFSSL_SUCCESS) {
         stream->secure = true;
@@ -140,7 +149,7 @@ enum io stream_rekey(struct stream *stream)
         stream->error = wolfSSL_get_error(stream->ssl, result);
         return IO_ERROR;
     }
-    return stream_push(stream);
+    return stream_push(stream, PUSH_NOW);
 }
 
 bool stream_is_rekeyed(const struct stream *stream)
@@ -159,7 +168,7 @@ bool stream_can_rekey(const struct stream *stream)
 enum io stream_write(struct stream *stream, const uint8_t *bytes, size_t length)
 {
     if (!stream->ssl)
-        return stream_send(stream, bytes, length);
+        return stream_send(stream, bytes, length, PUSH_NOW);
 
     while (length > 0) {
         size_t record =
@@ -178,7 +187,7 @@ enum io stream_write(struct stream *stream, const uint8_t *bytes, size_t length)
     }
     if (stream->burst_bytes > BURST_SMALL_BYTES)
         stream->burst_bytes = BURST_SMALL_BYTES;
-    return stream_push(stream);
+    return stream_push(stream, PUSH_NOW);
 }
 
 bool stream_keep(struct stream *stream, const uint8_t *bytes, size_t length)
@@ -219,7 +228,7 @@ enum io stream_end_write(struct stream *stream)
         return IO_OK;
     if (stream->secure) {
         (void)wolfSSL_shutdown(stream->ssl);
-        result = stream_push(stream);
+        result = stream_push(stream, PUSH_MORE); /* FIN follows */
     }
     stream->write_ended = true;
     stream_finish_write(stream);
@@ -252,7 +261,7 @@ enum io stream_discard(struct stream *stream)
 
 void stream_write_raw(struct stream *stream, const uint8_t *bytes, size_t length)
 {
-    (void)stream_send(stream, bytes, length);
+    (void)stream_send(stream, bytes, length, PUSH_NOW);
 }
 
 bool stream_settle(struct stream *stream)
@@ -333,7 +342,8 @@ static int stream_on_tls_send(WOLFSSL *ssl, char *buffer, int size, void *contex
     (void)ssl;
     if (size <= 0)
         return WOLFSSL_CBIO_ERR_GENERAL;
-    if (length > SCRATCH_CIPHER_OUT - scratch->out_length && stream_push(stream) != IO_OK)
+    if (length > SCRATCH_CIPHER_OUT - scratch->out_length &&
+        stream_push(stream, PUSH_MORE) != IO_OK)
         return WOLFSSL_CBIO_ERR_GENERAL;
     if (length > SCRATCH_CIPHER_OUT)
         return WOLFSSL_CBIO_ERR_GENERAL;
@@ -378,7 +388,7 @@ static enum io stream_read_tls(struct stream *stream, size_t *length)
         stream->control_records = 0;
     }
     /* A KeyUpdate may have been answered, an alert sent. */
-    enum io pushed = scratch->out_length > 0 ? stream_push(stream) : IO_OK;
+    enum io pushed = scratch->out_length > 0 ? stream_push(stream, PUSH_NOW) : IO_OK;
     if (stream->error == WOLFSSL_ERROR_ZERO_RETURN) {
         stream->read_ended = true;
     } else if (stream->error != WOLFSSL_ERROR_WANT_READ) {
@@ -408,7 +418,7 @@ static enum io stream_read_plain(struct stream *stream, size_t *length)
     return IO_OK;
 }
 
-static enum io stream_push(struct stream *stream)
+static enum io stream_push(struct stream *stream, enum push push)
 {
     struct scratch *scratch = stream->scratch;
     size_t length = scratch->out_length;
@@ -418,18 +428,19 @@ static enum io stream_push(struct stream *stream)
      * section 6.1). */
     if (length == 0 || stream->write_ended)
         return IO_OK;
-    return stream_send(stream, scratch->cipher_out, length);
+    return stream_send(stream, scratch->cipher_out, length, push);
 }
 
 /* IO_OK means taken: sent or kept. */
-static enum io stream_send(struct stream *stream, const uint8_t *bytes, size_t length)
+static enum io stream_send(struct stream *stream, const uint8_t *bytes, size_t length,
+                           enum push push)
 {
     size_t sent = 0;
 
     if (stream->write_failed)
         return IO_ERROR;
     if (!stream->out.data) {
-        ssize_t taken = send(stream->fd, bytes, length, MSG_NOSIGNAL);
+        ssize_t taken = send(stream->fd, bytes, length, MSG_NOSIGNAL | (int)push);
         if (taken < 0 && stream_fail(stream, errno) == IO_ERROR) {
             stream->write_failed = true;
             return IO_ERROR;

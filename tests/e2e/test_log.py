@@ -103,6 +103,26 @@ def test_a_log_that_nobody_reads_stops_nobody(pawl, serve):
     assert lost + len(proxy.log.find("session closed")) == 101
 
 
+@pytest.mark.parametrize("offer, reason, detail", [
+    ({"suites": (0x1302,), "groups": (hello.P256,), "shares": (hello.P256,)}, "group",
+     "client offers secp256r1 with TLS 1.3, none that groups allows: X25519"),
+    ({"suites": (hello.AES128_GCM,)}, "suite",
+     "client offers AES-128-GCM with TLS 1.3, none that suites allows: AES-256-GCM"),
+    ({"versions": (), "suites": (hello.ECDHE_ECDSA_AES128_GCM,)}, "suite",
+     "client offers AES-128-GCM with TLS 1.2, none that suites allows: AES-256-GCM"),
+    ({"suites": (0x1302,), "signatures": (hello.RSA_PSS_SHA256,)}, "no_certificate",
+     "client accepts signatures of RSA keys with TLS 1.3, and no certificate for this name "
+     "has such a key"),
+])
+def test_a_failed_handshake_says_what_was_offered_and_what_was_missing(
+        pawl, serve, offer, reason, detail):
+    proxy = pawl(serve(echo), extra={"tls": {"groups": "X25519", "suites": "AES-256-GCM"}})
+    proxy.guarded = True
+    hello.answer(proxy.listen[0], hello.Hello(**offer).record())
+    line = proxy.log.wait_for("handshake failed")
+    assert (line["reason"], line["detail"]) == (reason, detail)
+
+
 def test_the_client_is_named_as_ipv6_is_written(pawl, serve):
     proxy = pawl(serve(echo), listen=free_address("::1"))
     assert session(proxy)["client"].startswith("[::1]:")

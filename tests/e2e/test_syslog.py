@@ -10,7 +10,7 @@ import pytest
 from harness import hello
 from harness.backends import echo
 from harness.pawl import command
-from harness.syslog import Syslog
+from harness.syslog import Syslog, parse_local
 from harness.wait import wait_until
 
 ALPN = 16
@@ -71,6 +71,20 @@ def test_a_json_message_is_one_object(pawl, serve, daemon):
     session(proxy)
     record = json.loads(daemon.wait_for("session closed").text)
     assert record["role"] == "worker 0" and record["bytes_in"] == 5 and record["time"]
+
+
+def test_the_local_form_is_for_daemons_of_the_machine(pawl, serve, folder):
+    daemon = Syslog(folder / "log", parse_local).start()
+    proxy = pawl(serve(echo), extra=logging(daemon, target="syslog-local"))
+    session(proxy)
+    message = daemon.wait_for("session closed")
+    assert (message.facility, message.level) == ("daemon", "info")
+    assert message.pid == proxy.role("worker 0")
+    assert message.text.startswith("worker 0: session closed client=127.0.0.1:")
+    proxy.interrupt()
+    assert proxy.wait_exit() == 0
+    daemon.wait_for("stopped")
+    daemon.stop()
 
 
 def test_bytes_of_peers_end_no_message_and_forge_no_field(pawl, serve, daemon):

@@ -5,6 +5,7 @@
 hello          := proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
 hello_policy   := proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
 prove_hello    := proxy/prove_hello proxy/prove_answer proxy/prove_net proxy/prove_names proxy/prove_suites proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
+offer          := proxy/offer certs/certcheck certs/pem config/bundle config/bundle_build config/memory_file proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
 proxy_protocol := proxy/proxy_protocol
 proxy_read     := proxy/proxy_read proxy/error
 error          := proxy/error
@@ -56,8 +57,8 @@ layout         := proxy/layout proxy/file_list $(config_lab)
 expand         := $(config_lab)
 sandbox        := proxy/sandbox proxy/error
 snapshot       := proxy/snapshot proxy/route $(worker_lab) $(config_lab)
-handshake      := config/list proxy/handshake proxy/route proxy/stream proxy/pending proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) config/bundle config/bundle_build config/memory_file proxy/error tests/unit/hello_builder tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
-session        := proxy/reason proxy/session_state proxy/origin proxy/proxy_read proxy/session proxy/handshake proxy/route proxy/backend proxy/relay proxy/stream proxy/pending proxy/snapshot proxy/proxy_protocol proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) $(config_lab) tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
+handshake      := config/list proxy/handshake proxy/offer proxy/route proxy/stream proxy/pending proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) config/bundle config/bundle_build config/memory_file proxy/error tests/unit/hello_builder tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
+session        := proxy/reason proxy/session_state proxy/origin proxy/proxy_read proxy/session proxy/handshake proxy/offer proxy/route proxy/backend proxy/relay proxy/stream proxy/pending proxy/snapshot proxy/proxy_protocol proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) $(config_lab) tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
 
 console_request := proxy/console_request proxy/error
 console_socket  := proxy/console_socket proxy/error tests/unit/net_pair

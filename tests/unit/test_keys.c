@@ -188,7 +188,7 @@ static void default_is_valid(enum section_kind kind, const struct key *key)
 static void every_default_is_valid(void **state)
 {
     (void)state;
-    for (enum section_kind kind = 0; kind < SECTION_KINDS; kind++) {
+    for (unsigned kind = 0; kind < SECTION_KINDS; kind++) {
         for (size_t i = 0; i < keys_sections[kind].keys->count; i++) {
             default_is_valid(kind, &keys_sections[kind].keys->keys[i]);
         }

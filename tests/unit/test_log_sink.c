@@ -154,11 +154,24 @@ static void a_syslog_daemon_gets_rfc_5424(void **state)
     int fds[2];
     log_sink_open();
     pair(SOCK_DGRAM, fds);
-    log_sink_set_syslog(fds[0], LOG_FACILITY_DAEMON, false);
+    log_sink_set_syslog(fds[0], LOG_PLACE_SYSLOG, LOG_FACILITY_DAEMON, false);
     assert_true(write_line());
     assert_message(take(fds[1]), 3 * 8 + 6, "session_closed - " BODY);
     assert_true(write_text("{\"time\":\"x\"}\n", 0, NULL));
     assert_message(take(fds[1]), 3 * 8 + 6, "- - {\"time\":\"x\"}");
+    close(fds[1]);
+}
+
+static void the_local_form_is_that_of_the_c_library(void **state)
+{
+    (void)state;
+    char expected[256];
+    int fds[2];
+    pair(SOCK_DGRAM, fds);
+    log_sink_set_syslog(fds[0], LOG_PLACE_SYSLOG_LOCAL, LOG_FACILITY_AUTHPRIV, false);
+    assert_true(write_line());
+    (void)snprintf(expected, sizeof(expected), "<86>pawl[%d]: " BODY, (int)getpid());
+    assert_string_equal(take(fds[1]), expected);
     close(fds[1]);
 }
 
@@ -169,7 +182,7 @@ static void each_facility_has_its_number(void **state)
     for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
         int fds[2];
         pair(SOCK_DGRAM, fds);
-        log_sink_set_syslog(fds[0], (enum log_facility)i, false);
+        log_sink_set_syslog(fds[0], LOG_PLACE_SYSLOG, (enum log_facility)i, false);
         assert_true(write_line());
         assert_message(take(fds[1]), codes[i] * 8 + 6, "session_closed - " BODY);
         close(fds[1]);
@@ -181,7 +194,7 @@ static void a_daemon_that_does_not_read_costs_lines_only(void **state)
     (void)state;
     int fds[2];
     pair(SOCK_DGRAM, fds);
-    log_sink_set_syslog(fds[0], LOG_FACILITY_USER, false);
+    log_sink_set_syslog(fds[0], LOG_PLACE_SYSLOG, LOG_FACILITY_USER, false);
     size_t lines = 0;
     while (write_line())
         assert_true(++lines < 1000000);
@@ -197,14 +210,14 @@ static void a_daemon_that_is_gone_cuts_until_another_socket_comes(void **state)
     (void)state;
     int fds[2];
     pair(SOCK_DGRAM, fds);
-    log_sink_set_syslog(fds[0], LOG_FACILITY_USER, false);
+    log_sink_set_syslog(fds[0], LOG_PLACE_SYSLOG, LOG_FACILITY_USER, false);
     close(fds[1]);
     assert_false(log_sink_is_cut()); /* not known yet */
     assert_false(write_line());
     assert_true(log_sink_is_cut());
     assert_false(write_line());
     pair(SOCK_DGRAM, fds);
-    log_sink_set_syslog(fds[0], LOG_FACILITY_USER, false);
+    log_sink_set_syslog(fds[0], LOG_PLACE_SYSLOG, LOG_FACILITY_USER, false);
     assert_false(log_sink_is_cut());
     assert_true(write_line());
     close(fds[1]);
@@ -217,7 +230,7 @@ static void both_places_get_the_line_and_one_is_enough(void **state)
     pair(SOCK_STREAM, error);
     be_stderr(error[0]);
     pair(SOCK_DGRAM, syslog);
-    log_sink_set_syslog(syslog[0], LOG_FACILITY_USER, true);
+    log_sink_set_syslog(syslog[0], LOG_PLACE_SYSLOG, LOG_FACILITY_USER, true);
     assert_true(write_line());
     assert_string_equal(take(error[1]), TEXT);
     assert_non_null(strstr(take(syslog[1]), BODY));
@@ -237,7 +250,7 @@ static void sockets_that_are_replaced_are_closed(void **state)
     const size_t before = net_open_fds();
     for (int i = 0; i < 3; i++) {
         pair(SOCK_DGRAM, fds);
-        log_sink_set_syslog(fds[0], LOG_FACILITY_USER, false);
+        log_sink_set_syslog(fds[0], LOG_PLACE_SYSLOG, LOG_FACILITY_USER, false);
         close(fds[1]);
     }
     log_sink_set_stderr();
@@ -256,6 +269,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(after_a_torn_line_the_next_begins_its_own, start,
                                         stop),
         cmocka_unit_test_setup_teardown(a_syslog_daemon_gets_rfc_5424, start, stop),
+        cmocka_unit_test_setup_teardown(the_local_form_is_that_of_the_c_library, start,
+                                        stop),
         cmocka_unit_test_setup_teardown(each_facility_has_its_number, start, stop),
         cmocka_unit_test_setup_teardown(a_daemon_that_does_not_read_costs_lines_only,
                                         start, stop),

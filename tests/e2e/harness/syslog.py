@@ -20,6 +20,12 @@ _MESSAGE = re.compile(
     r"(?P<id>[\x21-\x7e]{1,32}) - (?P<text>.*)", re.DOTALL)
 
 
+# As the C library writes to /dev/log, but for the time, which daemons do not believe.
+_LOCAL = re.compile(r"<(?P<pri>[1-9]\d{0,2})>(?P<app>pawl)\[(?P<pid>\d+)\]: (?P<text>.*)",
+                    re.DOTALL)
+_NO_TIME = "2026-01-01T00:00:00.000Z"
+
+
 @dataclass
 class Message:
     facility: str
@@ -32,24 +38,30 @@ class Message:
     line: logs.Line  # as it would stand on standard error
 
 
-def parse(datagram):
-    match = _MESSAGE.fullmatch(datagram.decode())
-    assert match, f"not RFC 5424: {datagram!r}"
+def parse(datagram, expression=_MESSAGE):
+    match = expression.fullmatch(datagram.decode())
+    assert match, f"not of this form: {datagram!r}"
+    fields = {"time": _NO_TIME, "host": None, "id": None, **match.groupdict()}
     facility, severity = divmod(int(match["pri"]), 8)
     level = _SEVERITIES[severity]
     text = match["text"]
-    raw = text if text.startswith("{") else f"{match['time']} {level} {text}"
+    raw = text if text.startswith("{") else f"{fields['time']} {level} {text}"
     line = logs.parse(raw)
     assert line.parsed and "\n" not in text, f"not a log line: {raw!r}"
-    return Message(_FACILITIES[facility], level, match["host"], match["app"],
-                   int(match["pid"]), match["id"], text, line)
+    return Message(_FACILITIES[facility], level, fields["host"], match["app"],
+                   int(match["pid"]), fields["id"], text, line)
+
+
+def parse_local(datagram):
+    return parse(datagram, _LOCAL)
 
 
 class Syslog:
     """Reads from `path` until it is stopped; may be started again."""
 
-    def __init__(self, path):
+    def __init__(self, path, read=parse):
         self.path = path
+        self._read = read
         self.messages = []
         self._changed = threading.Condition()
         self._socket = self._thread = None
@@ -89,7 +101,7 @@ class Syslog:
             except TimeoutError:
                 continue
             with self._changed:
-                self.messages.append(parse(datagram))
+                self.messages.append(self._read(datagram))
                 self._changed.notify_all()
 
     def find(self, pattern, after=0, **fields):
