@@ -71,6 +71,9 @@ $(BUILD)/obj/%.o: %.c Makefile $(WOLFSSL)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The page is part of that object.
+$(BUILD)/obj/proxy/admin_page.o: proxy/admin_page.html
+
 $(WOLFSSL):
 	$(Q)deps/wolfssl.sh
 

@@ -33,6 +33,7 @@ static void check_balancers(struct check *check, const struct config_listener *l
 static bool has_choice_in(const struct choice_list *list, unsigned first, unsigned last);
 static void check_plaintext(struct check *check, const struct config_backend *backend);
 static void check_send_proxy(struct check *check, const struct config_backend *backend);
+static void check_admin(struct check *check);
 static int place_compare(const void *a, const void *b);
 static void keep(void *node);
 
@@ -61,6 +62,7 @@ void check_config(struct config *config, struct report *report)
         check_plaintext(&check, &config->backends[i]);
         check_send_proxy(&check, &config->backends[i]);
     }
+    check_admin(&check);
     if (check.memory_short) {
         CHECK_ERROR(&check, 0, "there is no memory to check it");
     }
@@ -150,6 +152,21 @@ static void check_plaintext(struct check *check, const struct config_backend *ba
                         "could read what Pawl has decrypted (if that network is trusted, "
                         "write allow_remote_plaintext = yes)",
                         backend->section.name, address->text);
+        }
+    }
+}
+
+/* What it says is for the operator, and nothing protects it on the way. */
+static void check_admin(struct check *check)
+{
+    const struct config_admin *admin = &check->config->admin;
+    for (size_t i = 0; i < admin->addresses.count; i++) {
+        const struct address *address = &admin->addresses.items[i];
+        if (!admin->allow_remote && !address_is_local(address)) {
+            CHECK_ERROR(check, admin->address_line,
+                        "admin: other machines can connect to %s and read everything "
+                        "about this one (if that is wanted, write allow_remote = yes)",
+                        address->text);
         }
     }
 }

@@ -219,12 +219,21 @@ struct config_log {
     uint64_t repeat_limit; /* equal lines a second; 0: all */
 };
 
+/* Where Pawl says over HTTP how it is doing. */
+struct config_admin {
+    struct config_section section;
+    struct address_list addresses; /* none: nowhere */
+    unsigned address_line;
+    bool allow_remote;
+};
+
 struct config {
     char *file; /* as messages name it */
     struct config_proxy proxy;
     struct config_tls tls;
     struct config_limits limits;
     struct config_log log;
+    struct config_admin admin;
     struct config_listener *listeners; /* owned arrays, in the order of the text */
     size_t listener_count;
     struct config_route *routes;

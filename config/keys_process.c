@@ -239,3 +239,21 @@ static const struct key log_keys[] = {
              "ended well and debug lines are all written; 0 writes everything"},
 };
 const struct key_table keys_of_log = KEY_TABLE(log_keys);
+
+static const struct key admin_keys[] = {
+    {.name = "address",
+     IN(admin, addresses),
+     LINE(admin, address_line),
+     .type = KEY_LISTEN_LOCAL,
+     .sample = "127.0.0.1:9180",
+     .help = "Where to listen, on this machine only: loopback or unix:/PATH, which the "
+             "user and group that Pawl is started by can reach; nowhere if not set"},
+    {.name = "allow_remote",
+     IN(admin, allow_remote),
+     .type = KEY_BOOL,
+     .standard = "no",
+     .help =
+         "Allows other addresses, and any name in a request's Host; whoever can connect "
+         "can read everything, unencrypted"},
+};
+const struct key_table keys_of_admin = KEY_TABLE(admin_keys);

@@ -139,6 +139,8 @@ bool keys_read(const struct key *key, const char *text, const char *file, void *
         return read_path_or_word(key, text, file, place, error);
     case KEY_LISTEN:
         return value_read_addresses(text, ADDRESS_LISTEN, place, error);
+    case KEY_LISTEN_LOCAL:
+        return value_read_addresses(text, ADDRESS_LISTEN_LOCAL, place, error);
     case KEY_CONNECT:
         return value_read_addresses(text, ADDRESS_CONNECT, place, error);
     case KEY_LIST:
@@ -192,6 +194,7 @@ void keys_describe(const struct key *key, char *text, size_t size)
     case KEY_LISTEN:
         snprintf(text, size, "HOST:PORT, ...");
         return;
+    case KEY_LISTEN_LOCAL:
     case KEY_CONNECT:
         snprintf(text, size, "HOST:PORT, unix:PATH, ...");
         return;

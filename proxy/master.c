@@ -143,6 +143,7 @@ static void master_close(struct master *master)
     window_close(master);
     watch_free(master->watch);
     sockets_close(&master->sockets);
+    admin_sockets_close(&master->admin_sockets);
     generation_free(master->current);
     generation_free(master->next);
     report_close(&master->report);

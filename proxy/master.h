@@ -17,6 +17,7 @@
 
 #include "certs/ticket_keys.h"
 #include "certs/vault.h"
+#include "proxy/admin_sockets.h"
 #include "proxy/alarm.h"
 #include "proxy/console.h"
 #include "proxy/generation.h"
@@ -40,10 +41,11 @@ struct master {
     unsigned reductions;    /* of `next`, so far */
     bool renewing;          /* `next` is `current` with its files as they are now */
     bool renewal_wanted;
-    struct watch *watch;       /* owned; of the files that certificates come from */
-    struct sockets sockets;    /* owned */
-    struct identity identity;  /* whom the roles run as */
-    struct process *processes; /* owned; see fleet.c for their order */
+    struct watch *watch;    /* owned; of the files that certificates come from */
+    struct sockets sockets; /* owned */
+    struct admin_sockets admin_sockets; /* owned */
+    struct identity identity;           /* whom the roles run as */
+    struct process *processes;          /* owned; see fleet.c for their order */
     size_t process_count;
     unsigned worker_count;
     uint32_t last_generation;
@@ -89,6 +91,9 @@ void fleet_prepare(struct master *master);
  * keys it needs. */
 void fleet_commit(struct master *master);
 void fleet_abort(struct master *master);
+
+/* Ends the processes that the configuration in service has no use for. */
+void fleet_settle(struct master *master);
 
 /* How many processes of the role (NULL: of any) are running. */
 size_t fleet_running(const struct master *master, const struct role *role);

@@ -106,6 +106,7 @@ static void reload_capture(struct master *master, const struct source *source)
     reload_check_fixed(master);
     sockets_prepare(&master->sockets, master->next->config, &master->report);
     console_prepare(master->console, master->next->config, &master->report);
+    admin_sockets_prepare(&master->admin_sockets, master->next->config, &master->report);
     reload_prepare(master);
 }
 
@@ -156,6 +157,7 @@ static void reload_start_fleet(struct master *master)
     master->sockets.workers = config_worker_count(config);
     sockets_prepare(&master->sockets, config, &master->report);
     console_prepare(master->console, config, &master->report);
+    admin_sockets_prepare(&master->admin_sockets, config, &master->report);
     bool hopeless = master->report.errors > 0;
     if (!fleet_start(master, hopeless ? 1 : master->sockets.workers, &error)) {
         report_add(&master->report, REPORT_ERROR, NULL, 0, "%s", error.text);
@@ -253,7 +255,9 @@ static void reload_accept(struct master *master)
     log_target_commit(master);
     fleet_commit(master);
     sockets_commit(&master->sockets);
+    admin_sockets_commit(&master->admin_sockets);
     console_commit(master->console);
+    fleet_settle(master);
 
     log_begin(&line, LOG_LEVEL_INFO,
               first              ? "ready"
@@ -298,8 +302,10 @@ static void reload_drop(struct master *master)
     fleet_abort(master);
     sockets_abort(&master->sockets);
     console_abort(master->console);
+    admin_sockets_abort(&master->admin_sockets);
     generation_free(master->next);
     master->next = NULL;
+    fleet_settle(master);
     if (master->current)
         ledger_note_state(master, MASTER_SERVING);
     if (master->renewing)

@@ -59,6 +59,7 @@ void session_start(struct worker *worker, const struct config_listener *listener
     session->listener = listener;
     session->state = listener->accept_proxy ? SESSION_PROXY : SESSION_HELLO;
     session->started_ms = session->active_ms = worker->now_ms;
+    session->phase_us = stats_clock_us();
     session->timer_due_ms = UINT64_MAX;
     stream_init(&session->client, worker->scratch);
     stream_init(&session->backend, worker->scratch);
@@ -359,10 +360,12 @@ static void session_count(const struct session *session)
     struct stats_worker *stats = session->worker->stats;
 
     stats->sessions[session->state]--;
-    if (session->client.secure)
-        stats->sessions_ended[session->reason]++;
-    else
+    if (session->ended_in <= SESSION_HANDSHAKE) {
         stats->handshakes_failed[session->reason]++;
+    } else {
+        stats->sessions_ended[session->reason]++;
+        histogram_add(&stats->session_ms, session_now(session) - session->started_ms);
+    }
     if (session->reason == REASON_HELLO_REFUSED)
         stats->hellos_refused[session->refusal]++;
 }

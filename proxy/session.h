@@ -87,6 +87,7 @@ struct session {
     struct event backend_event;
     struct event timer;
 
+    uint64_t phase_us; /* of stats_clock_us: accept, then the last attempt to connect */
     uint64_t started_ms;
     uint64_t active_ms;    /* last byte in either direction */
     uint64_t rekeyed_ms;   /* end of the handshake, or the last KeyUpdate of ours */
