@@ -44,6 +44,14 @@ enum {
 
 enum send_proxy { SEND_PROXY_OFF, SEND_PROXY_V1, SEND_PROXY_V2, SEND_PROXY_V2_TLS };
 
+/* An ordered choice among the words of a key, without repetition. */
+enum { CHOICE_LIST_MAX = 16 };
+
+struct choice_list {
+    uint8_t items[CHOICE_LIST_MAX];
+    size_t count;
+};
+
 struct config_section {
     char name[CONFIG_TITLE_MAX]; /* "" for the sections that have none */
     unsigned line;               /* of the section header; 0: not in the text */
@@ -51,17 +59,23 @@ struct config_section {
 
 #define CONTROL_AUTO "auto"
 #define CONTROL_OFF  "off"
+/* Parts of the roles' sandbox that a machine may not have; the operator can allow that.
+ */
+enum sandbox_part { SANDBOX_USER, SANDBOX_LANDLOCK, SANDBOX_SECCOMP };
+enum { SANDBOX_PARTS = SANDBOX_SECCOMP + 1 };
 
 struct config_proxy {
     struct config_section section;
     uint64_t workers; /* as configured; 0 = auto, one for each processor */
     char *user;       /* whom the roles run as when the master is root; never NULL */
     unsigned user_line;
-    bool strict; /* one certificate that cannot be served refuses the configuration */
-    bool watch;  /* certificates follow their files by themselves */
+    bool strict;   /* one certificate that cannot be served refuses the configuration */
+    bool watch;    /* certificates follow their files by themselves */
     char *control; /* path of the operator's socket, or one of the words below; never NULL
                     */
     unsigned control_line;
+    struct choice_list unsafe_without; /* of enum sandbox_part, in any order */
+    unsigned unsafe_without_line;
 };
 
 /* What TLS may negotiate.  Configuration narrows and orders it, never widens. */
@@ -80,14 +94,6 @@ enum tls_cipher {
 };
 
 enum tls_group { GROUP_X25519MLKEM768, GROUP_X25519, GROUP_SECP256R1, GROUP_COUNT };
-
-/* An ordered choice among the words of a key, without repetition. */
-enum { CHOICE_LIST_MAX = 16 };
-
-struct choice_list {
-    uint8_t items[CHOICE_LIST_MAX];
-    size_t count;
-};
 
 /* What tls12_max_lifetime can be besides milliseconds. */
 enum { LIFETIME_WINDOW = 0 };
@@ -261,6 +267,9 @@ struct config *config_read_bundle(const struct bundle *bundle,
 /* Number of workers: as configured, or the processors this process may use, at most
  * CONFIG_WORKERS_MAX. */
 unsigned config_worker_count(const struct config *config);
+
+/* The parts that unsafe_without names, as bits by enum sandbox_part. */
+uint32_t config_may_lack(const struct config *config);
 
 void config_free(struct config *config);
 

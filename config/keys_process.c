@@ -37,6 +37,8 @@ static const char *const log_facility_words[] = {
     "user",   "daemon", "auth",   "authpriv", "local0", "local1", "local2",
     "local3", "local4", "local5", "local6",   "local7", NULL};
 
+static const char *const sandbox_words[] = {"user", "landlock", "seccomp", NULL};
+
 static const struct key proxy_keys[] = {
     {.name = "workers",
      IN(proxy, workers),
@@ -71,9 +73,19 @@ static const struct key proxy_keys[] = {
      .type = KEY_PATH_OR_WORD,
      .choices = control_words,
      .standard = CONTROL_AUTO,
-     .help = "Unix socket on which pawl status, reload, stop and the like reach a running "
-             "Pawl; auto is /run/pawl/control.sock for root and "
-             "$XDG_RUNTIME_DIR/pawl/control.sock for others, if that variable is set"},
+     .help =
+         "Unix socket on which pawl status, reload, stop and the like reach a running "
+         "Pawl; auto is /run/pawl/control.sock for root and "
+         "$XDG_RUNTIME_DIR/pawl/control.sock for others, if that variable is set"},
+    {.name = "unsafe_without",
+     IN(proxy, unsafe_without),
+     LINE(proxy, unsafe_without_line),
+     .type = KEY_CHOICES,
+     .choices = sandbox_words,
+     .is_aside = true,
+     .sample = "landlock",
+     .help = "Parts of the sandbox that Pawl may run without on a machine that lacks "
+             "them; what there is applies all the same"},
 };
 const struct key_table keys_of_proxy = KEY_TABLE(proxy_keys);
 

@@ -180,7 +180,10 @@ void keys_describe(const struct key *key, char *text, size_t size)
         join_choices(key, text, size);
         return;
     case KEY_CHOICES:
-        snprintf(text, size, "some of the default, in any order");
+        if (key->standard != NULL)
+            snprintf(text, size, "some of the default, in any order");
+        else
+            join_choices(key, text, size);
         return;
     case KEY_NAME:
         snprintf(text, size, "name");

@@ -10,6 +10,8 @@
  *   keyholder   private keys                   none               none
  *   admin       counters, public certificates  admin addresses    none
  *   demo-app    nothing                        one loopback port  none
+ *
+ * The same in the kernel's terms is the table in sandbox_profile.c.
  */
 /* clang-format on */
 #include <fcntl.h>
