@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -11,7 +12,7 @@ import threading
 import time
 
 import pytest
-from harness import procfs
+from harness import procfs, settings
 from harness.backends import echo, http
 from harness.env import BINARY
 from harness.hello import Hello
@@ -218,20 +219,42 @@ def test_another_user_is_kept_out(pawl, serve):
 
 
 @AS_ROOT
-def test_a_pawl_without_root_listens_in_its_runtime_directory(serve, folder, running):
-    serve(echo)
+def test_a_pawl_without_root_listens_in_its_runtime_directory(serve, folder, running,
+                                                              app_cert):
     runtime = folder / "runtime"
     runtime.mkdir(mode=0o700)
-    os.chown(runtime, 65534, 65534)
-    home = {"XDG_RUNTIME_DIR": str(runtime), "HOME": str(runtime)}
-    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", BINARY]
+    own = {"chain": runtime / "own.pem", "key": runtime / "own.key"}
+    shutil.copy(app_cert.chain, own["chain"])
+    shutil.copy(app_cert.key, own["key"])
+    listen = free_address()
     config = runtime / "proxy.ini"
-    subprocess.run([*as_nobody, "dev", "--help"], check=True, capture_output=True)
-    config.write_text(f"[listener web]\naddress = {free_address()}\n")
-    done = subprocess.run([*as_nobody, "status", "-c", config], capture_output=True,
-                          text=True, timeout=20, env={**os.environ, **home})
-    assert done.returncode == 1
-    assert f"no Pawl listens on {runtime}/pawl/control.sock" in done.stderr
+    config.write_text(settings.ini({
+        "listener web": {"address": listen}, "certificate main": own,
+        "backend app": {"address": serve(echo).address}, "proxy": {"workers": 1}}))
+    for path in (runtime, *runtime.iterdir()):
+        shutil.chown(path, "nobody", "nogroup")
+    as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+    there = {"XDG_RUNTIME_DIR": str(runtime)}
+    proxy = Pawl(folder, ["run", "-c", config], [listen], environment=there)
+    proxy.wrapper = as_nobody
+    running(proxy).wait_ready()
+    done = subprocess.run([*as_nobody, BINARY, "status", "-c", config], text=True,
+                          capture_output=True, timeout=20, env={**os.environ, **there})
+    assert done.returncode == 0 and f"pid {proxy.pid} " in done.stdout, done.stderr
+    assert stat.S_IMODE((runtime / "pawl").stat().st_mode) == 0o700
+    # Root may ask, too, if it says where.
+    assert command("status", "--control", runtime / "pawl/control.sock").returncode == 0
+    proxy.drain()
+    assert proxy.wait_exit() == 0
+    assert not (runtime / "pawl/control.sock").exists()
+
+
+def test_a_directory_that_cannot_be_made_costs_the_socket_alone(pawl, serve, monkeypatch):
+    if os.geteuid() == 0:
+        pytest.skip("root's directory can always be made")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/nonexistent")
+    proxy = pawl(serve(echo), extra={"proxy": {"control": "auto"}})
+    proxy.expect_log("there will be no control socket")
 
 
 def test_a_command_says_that_nothing_runs(folder):
