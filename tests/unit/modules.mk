@@ -74,3 +74,4 @@ metrics        := proxy/metrics $(status_parts)
 status         := $(status_parts)
 admin          := proxy/admin proxy/admin_guard proxy/admin_page proxy/metrics $(status_parts)
 admin_sockets  := proxy/admin_sockets proxy/error config/value
+status_text    := proxy/status_text proxy/human $(status_parts)

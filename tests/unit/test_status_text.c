@@ -1,4 +1,5 @@
-/* The status for people: what it warns of, and that it stays readable whatever is in it. */
+/* The status for people: what it warns of, and that it stays readable whatever is in it.
+ */
 #include "proxy/status_text.h"
 
 #include <setjmp.h>
@@ -67,9 +68,12 @@ static void warns_of_processes_that_died(void **state)
 {
     (void)state;
     lab->master.process_count = 2;
-    lab->master.processes[0] = (struct stats_process){
-        .role = "worker", .pid = 7, .started_ms = lab->status.wall_ms - 2000,
-        .restarts = 3, .serving = 1};
+    lab->master.processes[0] =
+        (struct stats_process){.role = "worker",
+                               .pid = 7,
+                               .started_ms = lab->status.wall_ms - 2000,
+                               .restarts = 3,
+                               .serving = 1};
     lab->master.processes[1] = (struct stats_process){
         .role = "keyholder", .index = 1, .started_ms = lab->status.wall_ms - 9000};
     says("WARNING  worker 0 was restarted 3 times, last 2s ago\n");
@@ -116,11 +120,11 @@ static void shows_the_age_of_ticket_keys(void **state)
     (void)state;
     lab->master.window_ms = lab->config.tls.window_ms = 3600000;
     lab->master.rotation_due_ms = lab->status.ticket_ms + 600000;
-    lab->master.ticket_keys[0] = (struct stats_ticket_key){
-        .made_ms = lab->status.ticket_ms - 1200000,
-        .ends_ms = lab->status.ticket_ms + 2400000};
-    lab->master.ticket_keys[1] = (struct stats_ticket_key){
-        .made_ms = 0, .ends_ms = lab->status.ticket_ms - 1};
+    lab->master.ticket_keys[0] =
+        (struct stats_ticket_key){.made_ms = lab->status.ticket_ms - 1200000,
+                                  .ends_ms = lab->status.ticket_ms + 2400000};
+    lab->master.ticket_keys[1] =
+        (struct stats_ticket_key){.made_ms = 0, .ends_ms = lab->status.ticket_ms - 1};
     says("window         1h00m; ticket keys aged 20m00s; next rotation in 10m00s\n");
 }
 
@@ -131,7 +135,7 @@ static void names_of_hosts_come_before_numbers(void **state)
     (void)state;
     lab->certificate.names = names;
     lab->certificate.name_count = 4;
-    says("app.example, *.app.example, 192.0.2.1, ");
+    says("  app.example, *.app.example, 192.0.2.1 and 1 more\n");
 }
 
 static void long_lists_are_cut(void **state)
