@@ -27,6 +27,8 @@ static void check_defaults(struct check *check);
 static void check_directory(struct check *check,
                             const struct config_certificate *certificate);
 static void check_control(struct check *check);
+static void check_passphrase(struct check *check,
+                             const struct config_certificate *certificate);
 static void check_tls(struct check *check);
 static void warn_of_longer_secrets(struct check *check);
 static void check_balancers(struct check *check, const struct config_listener *listener);
@@ -53,6 +55,7 @@ void check_config(struct config *config, struct report *report)
     }
     for (size_t i = 0; i < config->certificate_count; i++) {
         check_directory(&check, &config->certificates[i]);
+        check_passphrase(&check, &config->certificates[i]);
     }
     check_control(&check);
     check_tls(&check);
@@ -138,6 +141,17 @@ static void check_directory(struct check *check,
             "certificate \"%s\": directory stands instead of chain, key and staple; "
             "write one or the other",
             certificate->section.name);
+    }
+}
+
+static void check_passphrase(struct check *check,
+                             const struct config_certificate *certificate)
+{
+    if (certificate->passphrase_file != NULL && certificate->passphrase_command != NULL) {
+        CHECK_ERROR(check, certificate->passphrase_command_line,
+                    "certificate \"%s\": passphrase_command stands instead of "
+                    "passphrase_file; write one or the other",
+                    certificate->section.name);
     }
 }
 

@@ -24,6 +24,7 @@ enum {
     CONFIG_CERTIFICATES_MAX = CERT_SET_MAX,
     CONFIG_CHAIN_MAX = 256 * 1024, /* bytes of a certificate chain file */
     CONFIG_KEY_MAX = 64 * 1024,    /* bytes of a private key file */
+    CONFIG_PASSPHRASE_MAX = 1024,  /* bytes of a private key's passphrase */
     CONFIG_STAPLE_MAX = 64 * 1024, /* bytes of an OCSP response */
     CONFIG_CA_MAX = 1024 * 1024,   /* bytes of a file of client CAs */
     CONFIG_CRL_MAX = 16 * 1024 * 1024,
@@ -181,6 +182,10 @@ struct config_certificate {
     unsigned chain_line;
     char *key; /* path, PEM; the private key alone */
     unsigned key_line;
+    char *passphrase_file; /* path; NULL: none, as below */
+    unsigned passphrase_file_line;
+    char *passphrase_command; /* see passphrase.h */
+    unsigned passphrase_command_line;
     char *staple; /* path: an OCSP response, DER; NULL: none */
     unsigned staple_line;
     char *directory; /* path; of a section: instead of chain and key; of one of the

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/bundle.h"
+#include "config/passphrase.h"
 
 static bool read_count_or_auto(const struct key *key, const char *text, uint64_t *value,
                                struct error *error);
@@ -75,7 +76,7 @@ void keys_clear(enum section_kind kind, void *section)
             network_list_clear(place);
         }
         if (key->type == KEY_NAME || key->type == KEY_PATH ||
-            key->type == KEY_PATH_OR_WORD) {
+            key->type == KEY_PATH_OR_WORD || key->type == KEY_COMMAND) {
             char *string = NULL;
             memcpy(&string, place, sizeof(string));
             free(string);
@@ -137,6 +138,9 @@ bool keys_read(const struct key *key, const char *text, const char *file, void *
         return read_path(text, file, place, error);
     case KEY_PATH_OR_WORD:
         return read_path_or_word(key, text, file, place, error);
+    case KEY_COMMAND:
+        return passphrase_check_command(text, error) &&
+               put_string(strdup(text), place, error);
     case KEY_LISTEN:
         return value_read_addresses(text, ADDRESS_LISTEN, place, error);
     case KEY_LISTEN_LOCAL:
@@ -193,6 +197,9 @@ void keys_describe(const struct key *key, char *text, size_t size)
         return;
     case KEY_PATH_OR_WORD:
         snprintf(text, size, "%s, %s, path", key->choices[0], key->choices[1]);
+        return;
+    case KEY_COMMAND:
+        snprintf(text, size, "/PATH word ...");
         return;
     case KEY_LISTEN:
         snprintf(text, size, "HOST:PORT, ...");

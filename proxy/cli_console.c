@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "proxy/cli.h"
-#include "proxy/command.h"
+#include "proxy/console_call.h"
 #include "proxy/console_request.h"
 
 /* A worker may take so long to prepare, twice: once for what it is served without. */
@@ -18,7 +18,7 @@ struct word {
     const char *word; /* NULL: the value that follows it */
 };
 
-static int console_run(const char *name, struct command_call *command, int count,
+static int console_run(const char *name, struct console_call *call, int count,
                        char **arguments, const struct word *words);
 static bool request_add(char *request, const char *word);
 
@@ -27,48 +27,48 @@ int cli_status(int count, char **arguments)
     static const struct word words[] = {{"--json", "json"}, {NULL, NULL}};
     static const struct word words_color[] = {
         {"--json", "json"}, {"", "color"}, {NULL, NULL}};
-    struct command_call command = {.control = NULL};
+    struct console_call call = {.control = NULL};
     bool color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
 
-    return console_run("status", &command, count, arguments, color ? words_color : words);
+    return console_run("status", &call, count, arguments, color ? words_color : words);
 }
 
 int cli_sessions(int count, char **arguments)
 {
     static const struct word words[] = {
         {"--json", "json"}, {"--limit", NULL}, {NULL, NULL}};
-    struct command_call command = {.control = NULL};
+    struct console_call call = {.control = NULL};
 
-    return console_run("sessions", &command, count, arguments, words);
+    return console_run("sessions", &call, count, arguments, words);
 }
 
 int cli_reload(int count, char **arguments)
 {
     static const struct word words[] = {{NULL, NULL}};
-    struct command_call command = {.patience_s = RELOAD_PATIENCE_S};
+    struct console_call call = {.patience_s = RELOAD_PATIENCE_S};
 
-    return console_run("reload", &command, count, arguments, words);
+    return console_run("reload", &call, count, arguments, words);
 }
 
 int cli_stop(int count, char **arguments)
 {
     static const struct word words[] = {
         {"--now", "now"}, {"--no-wait", "nowait"}, {NULL, NULL}};
-    struct command_call command = {.patience_s = STOP_PATIENCE_S, .until_exit = true};
+    struct console_call call = {.patience_s = STOP_PATIENCE_S, .until_exit = true};
 
     for (int i = 0; i < count; i++) {
         if (strcmp(arguments[i], "--no-wait") == 0)
-            command.until_exit = false;
+            call.until_exit = false;
     }
-    return console_run("stop", &command, count, arguments, words);
+    return console_run("stop", &call, count, arguments, words);
 }
 
 int cli_upgrade(int count, char **arguments)
 {
     static const struct word words[] = {{NULL, NULL}};
-    struct command_call command = {.patience_s = RELOAD_PATIENCE_S};
+    struct console_call call = {.patience_s = RELOAD_PATIENCE_S};
 
-    return console_run("upgrade", &command, count, arguments, words);
+    return console_run("upgrade", &call, count, arguments, words);
 }
 
 int cli_log(int count, char **arguments)
@@ -78,15 +78,15 @@ int cli_log(int count, char **arguments)
                                         {"info", "info"},
                                         {"debug", "debug"},
                                         {NULL, NULL}};
-    struct command_call command = {.control = NULL};
+    struct console_call call = {.control = NULL};
 
     if (count == 0)
         return cli_usage("log", "needs a level, as in", "pawl log debug");
-    return console_run("log", &command, count, arguments, words);
+    return console_run("log", &call, count, arguments, words);
 }
 
 /* Reads the arguments, asks, and says what went wrong.  An option of "" is always in. */
-static int console_run(const char *name, struct command_call *command, int count,
+static int console_run(const char *name, struct console_call *call, int count,
                        char **arguments, const struct word *words)
 {
     char request[CONSOLE_REQUEST_MAX];
@@ -100,8 +100,8 @@ static int console_run(const char *name, struct command_call *command, int count
     for (int i = 0; i < count; i++) {
         const char *argument = arguments[i];
         const struct word *word = words;
-        if (cli_take_value(count, arguments, &i, "-c", &command->file) ||
-            cli_take_value(count, arguments, &i, "--control", &command->control))
+        if (cli_take_value(count, arguments, &i, "-c", &call->file) ||
+            cli_take_value(count, arguments, &i, "--control", &call->control))
             continue;
         while (word->option && strcmp(word->option, argument) != 0)
             word++;
@@ -113,7 +113,7 @@ static int console_run(const char *name, struct command_call *command, int count
         if (!request_add(request, value))
             return cli_usage(name, "does not understand", value);
     }
-    int code = command_ask(command, request, &error);
+    int code = console_ask(call, request, &error);
     if (code >= 0)
         return code;
     (void)fprintf(stderr, "pawl %s: %s\nTry: pawl help %s\n", name, error.text, name);

@@ -1,5 +1,5 @@
-/* The commands that ask a running Pawl: see command.h.  All take -c FILE or --control
- * PATH. */
+/* The commands that ask a running Pawl: see console_call.h.  All take -c FILE or
+ * --control PATH. */
 #ifndef PROXY_CLI_CONSOLE_H
 #define PROXY_CLI_CONSOLE_H
 

@@ -1,30 +1,23 @@
 /*
- * The other end of the control socket: how `pawl status`, `reload` and the like find the
- * running Pawl and ask it.  A process of its own.
+ * Runs a command of the configuration, in the master or `pawl check`.  What it prints
+ * goes into memory that is never read here.
  */
 #ifndef PROXY_COMMAND_H
 #define PROXY_COMMAND_H
 
-#include <stdbool.h>
+#include <stddef.h>
 
-#include "proxy/console_socket.h"
+#include "proxy/error.h"
 
-struct command_call {
-    const char *control; /* where it listens; NULL: as the configuration says */
-    const char *file;    /* the configuration; NULL: the usual one, if it can be read */
-    unsigned patience_s; /* without a line; 0: the usual */
-    bool until_exit;     /* wait until the process that answers has ended, too */
-    char path[CONSOLE_PATH_MAX]; /* found */
-    /* Gets every line, '+' or '-' its kind.  NULL: to standard output and error. */
-    void (*on_line)(void *argument, char kind, const char *line);
-    void *argument;
-};
+enum { COMMAND_TIMEOUT_S = 10 };
 
-/* Finds out where it listens. */
-bool command_find(struct command_call *command, struct error *error) MUST_CHECK;
-
-/* Finds it, asks, and passes on what it says.  Returns its exit code, or -1 and the error
- * if there is none. */
-int command_ask(struct command_call *command, const char *request, struct error *error);
+/* Runs `text` (passphrase_check_command has let it pass) as the user that this process
+ * runs as, without a shell or a terminal, with an environment of its own, and waits until
+ * it ends; with its whole process group it is killed when the time is over.  What it says
+ * on standard error appears where ours does.  Returns a descriptor of what it printed,
+ * which is not nothing and at most `most_bytes`, or -1.  Sets `*hung` if the time was
+ * over, and runs nothing if it is set: what one waits for in vain, others may, too. */
+int command_run(const char *text, size_t most_bytes, bool *hung,
+                struct error *error) MUST_CHECK;
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "config/config.h"
-#include "proxy/command.h"
+#include "proxy/console_call.h"
 #include "proxy/human.h"
 #include "proxy/prove_process.h"
 
@@ -77,11 +77,11 @@ void prove_instance_judge_processes(struct prove *prove,
 void prove_instance(struct prove *prove, const char *control, const char *file)
 {
     struct prove_instance *instance = calloc(1, sizeof(*instance));
-    struct command_call call = {
+    struct console_call call = {
         .control = control, .file = file, .on_line = on_line, .argument = instance};
     struct error error = {.text = "out of memory"};
 
-    int code = instance ? command_ask(&call, "prove", &error) : -1;
+    int code = instance ? console_ask(&call, "prove", &error) : -1;
     if (code == 0 && instance->window_ms > 0 && instance->unknown == 0) {
         prove_instance_judge_window(prove, instance);
         prove_instance_judge_processes(prove, instance);

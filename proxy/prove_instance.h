@@ -46,7 +46,7 @@ void prove_instance_judge_window(struct prove *prove,
 void prove_instance_judge_processes(struct prove *prove,
                                     const struct prove_instance *instance);
 
-/* Asks and judges.  `control` and `file` as in struct command_call. */
+/* Asks and judges.  `control` and `file` as in struct console_call. */
 void prove_instance(struct prove *prove, const char *control, const char *file);
 
 #endif
