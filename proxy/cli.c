@@ -11,6 +11,7 @@
 #include "proxy/dev.h"
 #include "proxy/master.h"
 #include "proxy/prove.h"
+#include "proxy/stats_table.h"
 
 struct command {
     const char *name;
@@ -26,6 +27,7 @@ static int cli_dev(int count, char **arguments);
 static int cli_demo(int count, char **arguments);
 static int cli_prove(int count, char **arguments);
 static int cli_keys(int count, char **arguments);
+static int cli_metrics(int count, char **arguments);
 static int cli_version(int count, char **arguments);
 static int cli_help(int count, char **arguments);
 static const struct command *cli_find(const char *name);
@@ -124,6 +126,10 @@ static const struct command COMMANDS[] = {
      "the\n"
      "table of the README, with --ini as a commented configuration file.\n",
      cli_keys},
+    {"metrics", "[--markdown]", "list every figure that is counted",
+     "Prints name, labels and meaning of every figure at /metrics; with --markdown as a\n"
+     "table.\n",
+     cli_metrics},
     {"version", "[-v]", "print the version; with -v prove what TLS can do",
      "With -v also checks the linked TLS library: that nothing without forward secrecy "
      "is\n"
@@ -275,6 +281,16 @@ static int cli_keys(int count, char **arguments)
         return cli_usage("keys", "does not understand", arguments[0]);
     keys_print(stdout, style);
     return EXIT_FINE;
+}
+
+static int cli_metrics(int count, char **arguments)
+{
+    bool markdown = count == 1 && strcmp(arguments[0], "--markdown") == 0;
+
+    if (count > 0 && !markdown)
+        return cli_usage("metrics", "does not understand", arguments[0]);
+    stats_table_print(stdout, markdown);
+    return 0;
 }
 
 static int cli_version(int count, char **arguments)

@@ -20,6 +20,7 @@ int status_lab_begin(void **state)
                                   .tls.window_ms = 3600000,
                                   .backends = lab->backends,
                                   .backend_count = 2};
+    lab->backends[0].required = lab->backends[1].required = true;
     lab->certificate = (struct status_certificate){.section = "main",
                                                    .names = names,
                                                    .name_count = 1,

@@ -200,6 +200,13 @@ static void carries_a_request_and_its_answer(void **state)
     assert_logged("reason=finished");
     assert_logged("client=127.0.0.1:4711");
     assert_logged("bytes_in=7 bytes_out=6");
+    assert_int_equal(
+        stats.handshakes[TLS_1_3][GROUP_X25519MLKEM768][CIPHER_AES_128_GCM][0], 1);
+    assert_int_equal(stats.sessions_ended[REASON_FINISHED], 1);
+    assert_int_equal(stats.bytes_in, 7);
+    assert_int_equal(stats.bytes_out, 6);
+    for (size_t i = 0; i < SESSION_STATES; i++)
+        assert_int_equal(stats.sessions[i], 0);
 }
 
 static void a_request_sent_with_the_handshake_is_not_lost(void **state)
@@ -356,6 +363,8 @@ static void a_refused_hello_is_logged_with_its_cause(void **state)
     net_send(client.fd, "GET / HTTP/1.1\r\n\r\n", 18);
     tls_client_hang_up(&client);
     assert_logged("reason=plain_http");
+    assert_int_equal(stats.handshakes_failed[REASON_HELLO_REFUSED], 1);
+    assert_int_equal(stats.hellos_refused[HELLO_REFUSAL_PLAIN_HTTP], 1);
 }
 
 static void tls_1_2_works_to_the_end(void **state)
