@@ -26,7 +26,7 @@ RESULTS := $(BUILD)/results
 
 WOLFSSL := build/deps/wolfssl-$(shell deps/wolfssl.sh key).stamp
 LIBS     = build/deps/lib/libwolfssl.a \
-           $(shell $(PKG_CONFIG) --libs libevent_core libevent_extra inih 2>/dev/null) -lm -lpthread
+           $(shell $(PKG_CONFIG) --libs libevent_core libevent_extra inih libseccomp 2>/dev/null) -lm -lpthread
 LIBS    := $(LIBS)
 
 OUR_CPPFLAGS := -I. -isystem build/deps/include -D_GNU_SOURCE -DPAWL_VERSION='"$(VERSION)"'
@@ -71,6 +71,9 @@ $(BUILD)/obj/%.o: %.c Makefile $(WOLFSSL)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The page is part of that object.
+$(BUILD)/obj/proxy/admin_page.o: proxy/admin_page.html
+
 $(WOLFSSL):
 	$(Q)deps/wolfssl.sh
 
@@ -86,10 +89,12 @@ demo: deps ## build everything and run pawl demo
 
 # --- Tests. tests/unit/modules.mk says which modules each unit test links: name := module...
 -include tests/unit/modules.mk
+LOG_PARTS := proxy/log_escape proxy/log_flood proxy/log_sink
+linked     = $($(1)) $(if $(filter proxy/log,$($(1))),$(LOG_PARTS))
 
 define unit_rule
 ifeq ($(origin $(1)),file)
-$(BUILD)/tests/test_$(1): $(BUILD)/obj/tests/unit/test_$(1).o $($(1):%=$(BUILD)/obj/%.o) \
+$(BUILD)/tests/test_$(1): $(BUILD)/obj/tests/unit/test_$(1).o $(patsubst %,$(BUILD)/obj/%.o,$(call linked,$(1))) \
         tests/unit/modules.mk
 	@echo "  LINK  $$@"
 	@mkdir -p $$(@D)
@@ -111,6 +116,13 @@ $(TOOLS): $(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o
 	@echo "  LINK  $@"
 	@mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $< $(LIBS)
+
+# The product's own objects, but for one call: see tests/probe/probe.c.
+PROBE := $(BUILD)/tests/tools/pawl-probe
+$(PROBE): $(OBJECTS) $(BUILD)/obj/tests/probe/probe.o
+	@echo "  LINK  $@"
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -Wl,--wrap=sandbox_enter -o $@ $^ $(LIBS)
 
 check: ## install what testing needs, then run all tests
 	@deps/install.sh build test
@@ -145,7 +157,7 @@ unit: $(TESTS) ## run the unit tests
 	    END { print p + 0, f + 0 > "$(RESULTS)/unit.count"; \
 	          print "unit: " p + 0 " passed, " f + 0 " failed"; exit f > 0 }'
 
-e2e: $(PAWL) $(TOOLS) ## run the end-to-end tests (E2E=expression selects, PYTEST_ARGS=)
+e2e: $(PAWL) $(TOOLS) $(PROBE) ## run the end-to-end tests (E2E=expression selects, PYTEST_ARGS=)
 	@mkdir -p $(RESULTS); rm -f $(RESULTS)/e2e.*; \
 	env $(TEST_ENV) PAWL=$(CURDIR)/$(PAWL) PAWL_TOOLS=$(CURDIR)/$(BUILD)/tests/tools \
 	    PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -p no:cacheprovider -q tests/e2e \
@@ -158,7 +170,7 @@ e2e: $(PAWL) $(TOOLS) ## run the end-to-end tests (E2E=expression selects, PYTES
 	echo $$passed $$failed > $(RESULTS)/e2e.count; \
 	echo "e2e: $$passed passed, $$failed failed"; [ $$failed -eq 0 ]
 
-tests-build: $(PAWL) $(TESTS) $(TOOLS)
+tests-build: $(PAWL) $(TESTS) $(TOOLS) $(PROBE)
 
 lint: ## formatting, static analysis, gcc and clang with -Werror, house rules
 	@deps/install.sh build lint

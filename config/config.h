@@ -24,6 +24,7 @@ enum {
     CONFIG_CERTIFICATES_MAX = CERT_SET_MAX,
     CONFIG_CHAIN_MAX = 256 * 1024, /* bytes of a certificate chain file */
     CONFIG_KEY_MAX = 64 * 1024,    /* bytes of a private key file */
+    CONFIG_PASSPHRASE_MAX = 1024,  /* bytes of a private key's passphrase */
     CONFIG_STAPLE_MAX = 64 * 1024, /* bytes of an OCSP response */
     CONFIG_CA_MAX = 1024 * 1024,   /* bytes of a file of client CAs */
     CONFIG_CRL_MAX = 16 * 1024 * 1024,
@@ -44,18 +45,38 @@ enum {
 
 enum send_proxy { SEND_PROXY_OFF, SEND_PROXY_V1, SEND_PROXY_V2, SEND_PROXY_V2_TLS };
 
+/* An ordered choice among the words of a key, without repetition. */
+enum { CHOICE_LIST_MAX = 16 };
+
+struct choice_list {
+    uint8_t items[CHOICE_LIST_MAX];
+    size_t count;
+};
+
 struct config_section {
     char name[CONFIG_TITLE_MAX]; /* "" for the sections that have none */
     unsigned line;               /* of the section header; 0: not in the text */
 };
+
+#define CONTROL_AUTO "auto"
+#define CONTROL_OFF  "off"
+/* Parts of the roles' sandbox that a machine may not have; the operator can allow that.
+ */
+enum sandbox_part { SANDBOX_USER, SANDBOX_LANDLOCK, SANDBOX_SECCOMP };
+enum { SANDBOX_PARTS = SANDBOX_SECCOMP + 1 };
 
 struct config_proxy {
     struct config_section section;
     uint64_t workers; /* as configured; 0 = auto, one for each processor */
     char *user;       /* whom the roles run as when the master is root; never NULL */
     unsigned user_line;
-    bool strict; /* one certificate that cannot be served refuses the configuration */
-    bool watch;  /* certificates follow their files by themselves */
+    bool strict;   /* one certificate that cannot be served refuses the configuration */
+    bool watch;    /* certificates follow their files by themselves */
+    char *control; /* path of the operator's socket, or one of the words below; never NULL
+                    */
+    unsigned control_line;
+    struct choice_list unsafe_without; /* of enum sandbox_part, in any order */
+    unsigned unsafe_without_line;
 };
 
 /* What TLS may negotiate.  Configuration narrows and orders it, never widens. */
@@ -74,14 +95,6 @@ enum tls_cipher {
 };
 
 enum tls_group { GROUP_X25519MLKEM768, GROUP_X25519, GROUP_SECP256R1, GROUP_COUNT };
-
-/* An ordered choice among the words of a key, without repetition. */
-enum { CHOICE_LIST_MAX = 16 };
-
-struct choice_list {
-    uint8_t items[CHOICE_LIST_MAX];
-    size_t count;
-};
 
 /* What tls12_max_lifetime can be besides milliseconds. */
 enum { LIFETIME_WINDOW = 0 };
@@ -169,6 +182,10 @@ struct config_certificate {
     unsigned chain_line;
     char *key; /* path, PEM; the private key alone */
     unsigned key_line;
+    char *passphrase_file; /* path; NULL: none, as below */
+    unsigned passphrase_file_line;
+    char *passphrase_command; /* see passphrase.h */
+    unsigned passphrase_command_line;
     char *staple; /* path: an OCSP response, DER; NULL: none */
     unsigned staple_line;
     char *directory; /* path; of a section: instead of chain and key; of one of the
@@ -187,6 +204,7 @@ struct config_backend {
     uint64_t wait_ms; /* how long a client waits for a backend that refuses; 0 = one try
                          of each address */
     bool allow_remote_plaintext;
+    bool required; /* without it Pawl is not ready */
     enum send_proxy send_proxy;
     bool send_proxy_certificate; /* of the client, whole */
     unsigned send_proxy_certificate_line;
@@ -216,6 +234,19 @@ struct config_log {
     struct config_section section;
     enum log_level level;
     enum log_format format;
+    enum log_place target;
+    unsigned target_line;
+    char *syslog_socket; /* path */
+    enum log_facility syslog_facility;
+    uint64_t repeat_limit; /* equal lines a second; 0: all */
+};
+
+/* Where Pawl says over HTTP how it is doing. */
+struct config_admin {
+    struct config_section section;
+    struct address_list addresses; /* none: nowhere */
+    unsigned address_line;
+    bool allow_remote;
 };
 
 struct config {
@@ -224,6 +255,7 @@ struct config {
     struct config_tls tls;
     struct config_limits limits;
     struct config_log log;
+    struct config_admin admin;
     struct config_listener *listeners; /* owned arrays, in the order of the text */
     size_t listener_count;
     struct config_route *routes;
@@ -251,6 +283,9 @@ struct config *config_read_bundle(const struct bundle *bundle,
 /* Number of workers: as configured, or the processors this process may use, at most
  * CONFIG_WORKERS_MAX. */
 unsigned config_worker_count(const struct config *config);
+
+/* The parts that unsafe_without names, as bits by enum sandbox_part. */
+uint32_t config_may_lack(const struct config *config);
 
 void config_free(struct config *config);
 

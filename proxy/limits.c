@@ -224,7 +224,7 @@ enum limits_answer limits_enter(struct limits *limits, const struct sockaddr *pe
 
 static enum limits_answer limits_refuse(struct limits *limits, enum limits_answer answer)
 {
-    limits->counts->refused[answer]++;
+    limits->counts->refused[answer - 1]++;
     return answer;
 }
 

@@ -31,7 +31,7 @@ enum limits_answer {
     LIMITS_HANDSHAKES,  /* the source has too many in progress */
     LIMITS_PENALTY      /* the source's handshakes failed too often */
 };
-enum { LIMITS_ANSWERS = LIMITS_PENALTY + 1 };
+enum { LIMITS_REFUSALS = LIMITS_PENALTY }; /* all but the first */
 
 /* Why accepting has to wait. */
 enum limits_wait {
@@ -43,10 +43,10 @@ enum limits_wait {
 
 /* For the statistics. */
 struct limits_counts {
-    uint64_t refused[LIMITS_ANSWERS]; /* connections */
-    uint64_t penalties;               /* imposed */
-    uint64_t unknown;                 /* let in though the table had no room for them */
-    uint64_t wait_connections;        /* times that accepting had to wait */
+    uint64_t refused[LIMITS_REFUSALS]; /* connections, by answer - 1 */
+    uint64_t penalties;                /* imposed */
+    uint64_t unknown;                  /* let in though the table had no room for them */
+    uint64_t wait_connections;         /* times that accepting had to wait */
     uint64_t wait_rate;
     uint64_t sources; /* gauge: remembered now */
 };

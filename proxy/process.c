@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proxy/call_filter.h"
 #include "proxy/log.h"
-#include "proxy/sandbox.h"
 
 enum {
     RESTART_FIRST_MS = 50,
@@ -31,6 +31,11 @@ static void process_exec(const struct process *process, int control_fd)
 static void process_on_control(evutil_socket_t fd, short what, void *argument);
 static bool process_handle(struct process *process,
                            const struct control_message *message);
+static bool process_take_sandbox(struct process *process,
+                                 const struct control_message *message);
+static void process_hear_last_words(struct process *process);
+static void process_explain_exit(const struct process *process, int status, char *words,
+                                 size_t size);
 static void process_on_answer_timeout(evutil_socket_t fd, short what, void *argument);
 static void process_on_restart_timer(evutil_socket_t fd, short what, void *argument);
 static void process_hang_up(struct process *process);
@@ -45,7 +50,7 @@ bool process_init(struct process *process, struct event_base *base,
     process->answer_timer = evtimer_new(base, process_on_answer_timeout, process);
     if (!process->restart_timer || !process->answer_timer)
         return error_set(error, "out of memory");
-    if (!role->take_stats)
+    if (!role->counts)
         return true;
     process->stats_fd = stats_page_new("pawl counters", sizeof(*process->stats), error);
     if (process->stats_fd < 0)
@@ -79,6 +84,10 @@ bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBE
     process->state = PROCESS_SERVING;
     process->serves = false;
     process->ending = false;
+    process->listing = 0;
+    process->log_epoch = process->log_cut = 0;
+    process->sandboxed = process->forbidden = false;
+    process->sandbox = (struct sandbox_state){0};
     process->control_event = event_new(process->base, ends[0], EV_READ | EV_PERSIST,
                                        process_on_control, process);
     if (!process->control_event || event_add(process->control_event, NULL) < 0)
@@ -86,7 +95,8 @@ bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBE
     memcpy(start.number, numbers, sizeof(start.number));
     if (!control_send(process->control_fd, &start, NULL, error))
         return false;
-    const struct control_message counters = {.type = CONTROL_STATS};
+    const struct control_message counters = {.type = CONTROL_STATS,
+                                             .number = {process->index}};
     const struct control_fds page = {.fd = {process->stats_fd, -1}};
     return process->stats_fd < 0 ||
            control_send(process->control_fd, &counters, &page, error);
@@ -130,15 +140,10 @@ void process_prepare(struct process *process, uint32_t generation,
 
 void process_reaped(struct process *process, int status)
 {
-    char words[64];
+    char words[128];
 
-    if (WIFSIGNALED(status))
-        (void)snprintf(words, sizeof(words), "was killed by signal %d (%s)",
-                       WTERMSIG(status), strsignal(WTERMSIG(status)));
-    else if (WEXITSTATUS(status) == EXEC_FAILED)
-        (void)snprintf(words, sizeof(words), "could not be executed (is /proc there?)");
-    else
-        (void)snprintf(words, sizeof(words), "exited with code %d", WEXITSTATUS(status));
+    process_hear_last_words(process);
+    process_explain_exit(process, status, words, sizeof(words));
     process_hang_up(process);
     process->pid = 0;
     process->serves = false;
@@ -147,6 +152,43 @@ void process_reaped(struct process *process, int status)
     process->events->on_exit(process->master, process, as_told ? NULL : words);
     if (!process->ending)
         process_restart_later(process);
+}
+
+/* What it said about itself before it died may come after the news of its death. */
+static void process_hear_last_words(struct process *process)
+{
+    struct control_message message;
+    struct control_fds fds;
+
+    while (process->control_fd >= 0 &&
+           control_receive(process->control_fd, false, &message, &fds) ==
+               CONTROL_MESSAGE) {
+        control_fds_close(&fds);
+        if (message.type == CONTROL_SANDBOXED || message.type == CONTROL_FORBIDDEN)
+            (void)process_handle(process, &message);
+    }
+}
+
+static void process_explain_exit(const struct process *process, int status, char *words,
+                                 size_t size)
+{
+    char name[64];
+
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS && process->forbidden)
+        (void)snprintf(words, size,
+                       "used a system call it is not allowed, %s (%u), and was killed",
+                       call_filter_name(process->forbidden_call, name, sizeof(name)),
+                       process->forbidden_call);
+    else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+        (void)snprintf(words, size,
+                       "used a system call it is not allowed and was killed");
+    else if (WIFSIGNALED(status))
+        (void)snprintf(words, size, "was killed by signal %d (%s)", WTERMSIG(status),
+                       strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) == EXEC_FAILED)
+        (void)snprintf(words, size, "could not be executed (is /proc there?)");
+    else
+        (void)snprintf(words, size, "exited with code %d", WEXITSTATUS(status));
 }
 
 void process_restart_later(struct process *process)
@@ -266,6 +308,12 @@ static bool process_handle(struct process *process, const struct control_message
     struct cert_set served;
 
     switch (message->type) {
+    case CONTROL_SANDBOXED:
+        return process_take_sandbox(process, message);
+    case CONTROL_FORBIDDEN:
+        process->forbidden = true;
+        process->forbidden_call = message->number[0];
+        return true;
     case CONTROL_FINDING:
         if (!expected || message->number[0] > REPORT_ERROR)
             return false;
@@ -294,9 +342,41 @@ static bool process_handle(struct process *process, const struct control_message
         evtimer_del(process->answer_timer);
         process->events->on_answer(process->master, process);
         return true;
+    case CONTROL_LISTED:
+        if (process->listing == 0 || message->generation != process->listing)
+            return false;
+        process->listing = 0;
+        process->events->on_listed(process->master, process, message);
+        return true;
+    case CONTROL_LOG_CUT:
+        /* Once for each socket. */
+        if (message->generation <= process->log_cut ||
+            message->generation > process->log_epoch)
+            return false;
+        process->log_cut = message->generation;
+        process->events->on_log_cut(process->master, message->generation);
+        return true;
     default:
         return false;
     }
+}
+
+static bool process_take_sandbox(struct process *process,
+                                 const struct control_message *message)
+{
+    struct sandbox_state *state = &process->sandbox;
+
+    if (process->sandboxed)
+        return false;
+    process->sandboxed = true;
+    state->in_force = message->number[SANDBOXED_IN_FORCE];
+    state->landlock_abi = message->number[SANDBOXED_LANDLOCK_ABI];
+    state->uid = message->number[SANDBOXED_UID];
+    (void)snprintf(state->lacks, sizeof(state->lacks), "%.*s",
+                   (int)sizeof(state->lacks) - 1, message->text);
+    process->events->on_sandboxed(process->master, process,
+                                  message->number[SANDBOXED_REFUSED] != 0);
+    return true;
 }
 
 static void process_on_answer_timeout(evutil_socket_t fd, short what, void *argument)

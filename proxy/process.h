@@ -11,6 +11,7 @@
 
 #include "proxy/control.h"
 #include "proxy/role.h"
+#include "proxy/sandbox.h"
 #include "proxy/stats.h"
 
 enum process_state {
@@ -26,10 +27,16 @@ struct process;
 
 /* What the master does when something happens to a process. */
 struct process_events {
+    /* Its sandbox is closed: process->sandbox says how; or, if `refused`, could not be.
+     */
+    void (*on_sandboxed)(void *master, struct process *process, bool refused);
     void (*on_finding)(void *master, enum report_level level, const char *text);
     /* It can serve these certificates of the configuration that it prepares. */
     void (*on_served)(void *master, const struct cert_set *served);
     void (*on_answer)(void *master, struct process *process);
+    void (*on_listed)(void *master, struct process *process,
+                      const struct control_message *message);
+    void (*on_log_cut)(void *master, uint32_t epoch);
     /* It is gone and reaped.  `words` say how it ended; NULL: as it was told to. */
     void (*on_exit)(void *master, struct process *process, const char *words);
     /* The delay after an exit is over: start it again. */
@@ -45,10 +52,17 @@ struct process {
     pid_t pid;           /* 0: not running */
     int control_fd;      /* owned; -1 */
     uint32_t generation; /* sent last */
+    uint32_t log_epoch;  /* of the log socket that it was given last */
+    uint32_t log_cut;    /* of the one that it called dead last */
     size_t findings;     /* that it has sent about this generation */
+    uint32_t listing;    /* CONTROL_SESSIONS that it has yet to answer; 0: none */
     unsigned failures;   /* exits in a row, each soon after its start */
     uint64_t started_ms;
-    int stats_fd;                     /* owned; -1: the role counts nothing */
+    bool sandboxed;               /* it has said what has come of its sandbox: */
+    struct sandbox_state sandbox; /* for people, as it comes from the process itself */
+    bool forbidden;               /* it has said that it dies of a system call: */
+    uint32_t forbidden_call;      /* this one */
+    int stats_fd;                 /* owned; -1: the role counts nothing */
     const struct stats_worker *stats; /* owned mapping of it, or NULL */
     struct event_base *base;          /* borrowed */
     struct event *control_event;      /* owned */

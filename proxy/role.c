@@ -3,14 +3,17 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 
 #include "proxy/control.h"
 #include "proxy/log.h"
+#include "proxy/log_timer.h"
 #include "proxy/sandbox.h"
 
 struct role_process {
@@ -18,18 +21,31 @@ struct role_process {
     void *self;
     struct event_base *base;
     struct event *control_event;
-    uint32_t generation;   /* prepared last */
-    struct config_log log; /* of that generation; in force from its commit */
+    unsigned workers;            /* that Pawl runs */
+    uint32_t generation;         /* prepared last */
+    struct log_timer *log_timer; /* owned */
+    uint32_t log_epoch;          /* of the log's socket */
+    uint32_t log_cut;            /* of the one that the master was told is dead */
 };
 
-static bool role_begin(const struct role *role, unsigned index, struct error *error);
+static bool role_begin(struct role_process *process, unsigned index, struct error *error);
+static bool role_confine(const struct role *role, const struct control_message *start,
+                         struct error *error);
+static void role_await_end(void) __attribute__((noreturn));
+static void role_on_forbidden(int call);
 static bool role_open(struct role_process *process, struct error *error);
 static void role_close(struct role_process *process);
 static void role_on_control(evutil_socket_t fd, short what, void *argument);
 static bool role_handle(struct role_process *process,
                         const struct control_message *message, struct control_fds *fds);
+static bool role_list_sessions(struct role_process *process,
+                               const struct control_message *message,
+                               struct control_fds *fds);
 static void role_take_tickets(struct role_process *process,
                               const struct control_message *message);
+static void role_take_log(struct role_process *process,
+                          const struct control_message *message, struct control_fds *fds);
+static void role_on_log_cut(void *argument);
 static bool role_prepare(struct role_process *process,
                          const struct control_message *message,
                          const struct control_fds *fds);
@@ -43,7 +59,7 @@ int role_run(const struct role *role, unsigned index)
     struct role_process process = {.role = role};
     struct error error;
 
-    if (!role_begin(role, index, &error) || !role_open(&process, &error)) {
+    if (!role_begin(&process, index, &error) || !role_open(&process, &error)) {
         log_error("%s", error.text);
         role_close(&process);
         return 1;
@@ -54,8 +70,9 @@ int role_run(const struct role *role, unsigned index)
 }
 
 /* Names the process and gives up its rights before anything else is read. */
-static bool role_begin(const struct role *role, unsigned index, struct error *error)
+static bool role_begin(struct role_process *process, unsigned index, struct error *error)
 {
+    const struct role *role = process->role;
     struct control_message start;
     struct control_fds fds;
     char title[64];
@@ -71,11 +88,61 @@ static bool role_begin(const struct role *role, unsigned index, struct error *er
     control_fds_close(&fds);
     log_configure((enum log_level)start.number[START_LOG_LEVEL],
                   (enum log_format)start.number[START_LOG_FORMAT]);
+    process->workers = start.number[START_WORKERS];
 
-    const struct identity identity = {.change = start.number[START_DROP] != 0,
-                                      .uid = start.number[START_UID],
-                                      .gid = start.number[START_GID]};
-    return sandbox_enter(&identity, error);
+    return role_confine(role, &start, error);
+}
+
+/* Closes the sandbox and tells the master what is in force, or why it cannot be. */
+static bool role_confine(const struct role *role, const struct control_message *start,
+                         struct error *error)
+{
+    const struct sandbox_request request = {
+        .profile = sandbox_profile_find(role->name),
+        .identity = {.change = start->number[START_DROP] != 0,
+                     .uid = start->number[START_UID],
+                     .gid = start->number[START_GID]},
+        .may_lack = start->number[START_MAY_LACK],
+        .on_forbidden = role_on_forbidden,
+    };
+    struct control_message answer = {.type = CONTROL_SANDBOXED};
+    struct sandbox_state state;
+
+    if (!request.profile)
+        return error_set(error, "there is no sandbox for a %s", role->name);
+    bool entered = sandbox_enter(&request, &state, error);
+    answer.number[SANDBOXED_IN_FORCE] = state.in_force;
+    answer.number[SANDBOXED_LANDLOCK_ABI] = state.landlock_abi;
+    answer.number[SANDBOXED_UID] = state.uid;
+    answer.number[SANDBOXED_REFUSED] = !entered;
+    (void)snprintf(answer.text, sizeof(answer.text), "%s",
+                   entered ? state.lacks : error->text);
+    if (!control_send(ROLE_CONTROL_FD, &answer, NULL, entered ? error : NULL))
+        return false;
+    if (!entered)
+        role_await_end();
+    return entered;
+}
+
+/* The master says once for all roles why they cannot run, and ends them. */
+static void role_await_end(void)
+{
+    struct control_message message;
+    struct control_fds fds;
+
+    while (control_receive(ROLE_CONTROL_FD, true, &message, &fds) == CONTROL_MESSAGE &&
+           message.type != CONTROL_STOP)
+        control_fds_close(&fds);
+    exit(EXIT_SUCCESS);
+}
+
+/* In a signal handler: the last this process does is to say which call it was. */
+static void role_on_forbidden(int call)
+{
+    const struct control_message message = {.type = CONTROL_FORBIDDEN,
+                                            .number = {(uint32_t)call}};
+
+    (void)send(ROLE_CONTROL_FD, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static bool role_open(struct role_process *process, struct error *error)
@@ -85,6 +152,9 @@ static bool role_open(struct role_process *process, struct error *error)
     process->base = event_base_new();
     if (!process->base)
         return error_set(error, "cannot make an event loop");
+    process->log_timer = log_timer_new(process->base, role_on_log_cut, process, error);
+    if (!process->log_timer)
+        return false;
     process->self = process->role->open(process->base, error);
     if (!process->self)
         return false;
@@ -101,6 +171,8 @@ static void role_close(struct role_process *process)
         process->role->close(process->self);
     if (process->control_event)
         event_free(process->control_event);
+    log_timer_free(process->log_timer);
+    log_finish();
     if (process->base)
         event_base_free(process->base);
     wolfSSL_Cleanup();
@@ -160,10 +232,12 @@ static bool role_handle(struct role_process *process,
         return true;
     case CONTROL_STATS:
         if (role->take_stats && fds->fd[0] >= 0) {
-            role->take_stats(process->self, fds->fd[0]);
+            role->take_stats(process->self, message->number[0], fds->fd[0]);
             fds->fd[0] = -1;
         }
         return true;
+    case CONTROL_SESSIONS:
+        return role_list_sessions(process, message, fds);
     case CONTROL_TICKETS:
         if (role->take_tickets)
             role_take_tickets(process, message);
@@ -171,11 +245,13 @@ static bool role_handle(struct role_process *process,
     case CONTROL_PREPARE:
         return role_prepare(process, message, fds);
     case CONTROL_COMMIT:
-        log_configure(process->log.level, process->log.format);
         role->commit(process->self, message->generation);
         return true;
     case CONTROL_ABORT:
         role->abort(process->self);
+        return true;
+    case CONTROL_LOG:
+        role_take_log(process, message, fds);
         return true;
     case CONTROL_DRAIN:
         role->drain(process->self);
@@ -183,15 +259,38 @@ static bool role_handle(struct role_process *process,
     case CONTROL_STOP:
         return false;
     case CONTROL_START:
+    case CONTROL_SANDBOXED:
+    case CONTROL_FORBIDDEN:
     case CONTROL_FINDING:
     case CONTROL_SERVED:
     case CONTROL_PREPARED:
     case CONTROL_REFUSED:
+    case CONTROL_LISTED:
+    case CONTROL_LOG_CUT:
     case CONTROL_TYPE_END:
         log_warning("unexpected control message %u from the master", message->type);
         return true;
     }
     return true;
+}
+
+static bool role_list_sessions(struct role_process *process,
+                               const struct control_message *message,
+                               struct control_fds *fds)
+{
+    struct control_message answer = {.type = CONTROL_LISTED,
+                                     .generation = message->generation};
+    struct error error;
+
+    if (process->role->list_sessions && fds->fd[0] >= 0) {
+        process->role->list_sessions(process->self, fds->fd[0], message->number[0],
+                                     answer.number);
+        fds->fd[0] = -1;
+    }
+    if (control_send(ROLE_CONTROL_FD, &answer, NULL, &error))
+        return true;
+    log_error("%s", error.text);
+    return false;
 }
 
 static void role_take_tickets(struct role_process *process,
@@ -202,6 +301,47 @@ static void role_take_tickets(struct role_process *process,
     memcpy(&ring, message->text, sizeof(ring));
     process->role->take_tickets(process->self, &ring);
     ticket_ring_wipe(&ring);
+}
+
+static void role_take_log(struct role_process *process,
+                          const struct control_message *message, struct control_fds *fds)
+{
+    const uint32_t *number = message->number;
+
+    if (number[LOG_NUMBER_LEVEL] > LOG_LEVEL_DEBUG ||
+        number[LOG_NUMBER_FORMAT] > LOG_FORMAT_JSON ||
+        number[LOG_NUMBER_TARGET] > LOG_PLACE_SYSLOG_LOCAL ||
+        number[LOG_NUMBER_FACILITY] > LOG_FACILITY_LOCAL7 ||
+        number[LOG_NUMBER_REPEATS] > LOG_REPEAT_MAX) {
+        log_warning("the master asks for a log that does not exist");
+        return;
+    }
+    process->log_epoch = message->generation;
+    log_configure((enum log_level)number[LOG_NUMBER_LEVEL],
+                  (enum log_format)number[LOG_NUMBER_FORMAT]);
+    log_limit_repeats(number[LOG_NUMBER_REPEATS]);
+    if (number[LOG_NUMBER_TARGET] == LOG_PLACE_STDERR) {
+        log_to_stderr();
+        return;
+    }
+    log_to_syslog(fds->fd[0], (enum log_place)number[LOG_NUMBER_TARGET],
+                  (enum log_facility)number[LOG_NUMBER_FACILITY], false);
+    fds->fd[0] = -1;
+}
+
+/* The role may not connect to the daemon itself. */
+static void role_on_log_cut(void *argument)
+{
+    struct role_process *process = argument;
+    const struct control_message message = {.type = CONTROL_LOG_CUT,
+                                            .generation = process->log_epoch};
+    struct error error;
+
+    if (process->log_cut == process->log_epoch)
+        return;
+    process->log_cut = process->log_epoch;
+    if (!control_send(ROLE_CONTROL_FD, &message, NULL, &error))
+        log_debug("%s", error.text);
 }
 
 static bool role_prepare(struct role_process *process,
@@ -232,7 +372,9 @@ static void role_build(struct role_process *process, const struct control_fds *f
     }
     struct config *config = config_read_bundle(bundle, report);
     if (config) {
-        process->log = config->log;
+        /* The sandbox does not let a role count processors. */
+        if (config->proxy.workers == 0)
+            config->proxy.workers = process->workers;
         process->role->prepare(process->self, config, bundle, keys, report);
     }
     bundle_close(keys);

@@ -123,7 +123,7 @@ static void refuses_more_connections_than_a_source_may_have(void **state)
     assert_int_equal(enter("192.0.2.2"), LIMITS_ADMITTED);
     limits_leave(limits, first);
     assert_int_equal(enter("192.0.2.1"), LIMITS_ADMITTED);
-    assert_int_equal(counts.refused[LIMITS_CONNECTIONS], 1);
+    assert_int_equal(counts.refused[LIMITS_CONNECTIONS - 1], 1);
 }
 
 static void refuses_more_handshakes_than_a_source_may_have_in_progress(void **state)
@@ -132,7 +132,7 @@ static void refuses_more_handshakes_than_a_source_may_have_in_progress(void **st
     assert_int_equal(enter("192.0.2.1"), LIMITS_ADMITTED);
     assert_int_equal(enter("192.0.2.1"), LIMITS_ADMITTED);
     assert_int_equal(enter("192.0.2.1"), LIMITS_HANDSHAKES);
-    assert_int_equal(counts.refused[LIMITS_HANDSHAKES], 1);
+    assert_int_equal(counts.refused[LIMITS_HANDSHAKES - 1], 1);
     finish();
     assert_int_equal(enter("192.0.2.1"), LIMITS_ADMITTED);
 }
@@ -148,7 +148,7 @@ static void a_penalty_begins_with_one_failure_too_many_and_ends(void **state)
     now_ms += 100;
     assert_false(fail_one("192.0.2.1"));
     assert_int_equal(counts.penalties, 1);
-    assert_int_equal(counts.refused[LIMITS_PENALTY], 2);
+    assert_int_equal(counts.refused[LIMITS_PENALTY - 1], 2);
 }
 
 static void failures_long_apart_bring_no_penalty(void **state)
