@@ -1,6 +1,7 @@
 """What one source, and all together, may have open; sources are addresses in 127/8."""
 
 import contextlib
+import math
 import resource
 import select
 import ssl
@@ -9,6 +10,7 @@ import time
 
 import pytest
 from harness import hello
+from harness.admin import Admin, total
 from harness.backends import echo, http
 from harness.load import Load
 from harness.tls import TlsClient, client_context, reset, tcp
@@ -173,9 +175,9 @@ def behind(pawl, serve):
     return start
 
 
-def named(proxy, address):
+def named(proxy, address, context=None):
     """A client before its handshake, of whom the balancer says where it comes from."""
-    client = TlsClient(proxy.listen[0], client_context())
+    client = TlsClient(proxy.listen[0], context or client_context())
     proxy.clients.append(client)
     family = "TCP6" if ":" in address else "TCP4"
     server = "2001:db8::1" if ":" in address else "192.0.2.1"
@@ -218,8 +220,9 @@ def test_a_load_balancer_itself_is_not_limited(behind):
 
 
 def test_three_hundred_at_once_from_one_address_are_served_by_default(behind):
-    proxy = behind()
-    clients = [named(proxy, "203.0.113.9") for _ in range(300)]
+    proxy = behind(handshake_timeout="60s")
+    context = client_context()
+    clients = [named(proxy, "203.0.113.9", context) for _ in range(300)]
     hellos = [client.hello() for client in clients]
     for client, data in zip(clients, hellos):
         client.sock.sendall(data)
@@ -257,6 +260,30 @@ def test_connections_beyond_the_rate_wait_and_are_served(limited):
         connect(proxy, OTHER).close()
     # Ten at once, twenty more at ten a second.
     assert time.monotonic() - before > 1.9
+
+
+def test_what_is_refused_is_counted(limited, folder):
+    proxy = limited(connections_per_source=2, failed_handshakes=2, penalty="60s",
+                    extra={"admin": {"address": f"unix:{folder}/admin.sock"}})
+    admin = Admin(f"unix:{folder}/admin.sock")
+    kept = [connect(proxy, OTHER) for _ in range(2)]
+    assert [is_refused(proxy, OTHER) for _ in range(3)] == [True] * 3
+    for _ in range(3):
+        half_open(proxy, HOSTILE, b"garbage" * 10).recv(100)
+    proxy.log.wait_for("source penalized", source=HOSTILE)
+    assert is_refused(proxy, HOSTILE)
+
+    def counts():
+        found = admin.metrics()
+        return (total(found, "connections_refused_total", reason="connections_per_source"),
+                total(found, "connections_refused_total", reason="penalty"),
+                total(found, "connections_refused_total"),
+                total(found, "source_penalties_total"), total(found, "sources"))
+
+    wait_until(lambda: counts() == (3, 1, 4, 1, 2), "the refusals to be counted")
+    for client in kept:
+        client.close()
+    wait_until(lambda: counts()[-1] == 1, "the source without connections to be forgotten")
 
 
 # --- Floods, workers, reload.
@@ -305,6 +332,20 @@ def test_workers_share_a_limit(limited):
     each = 50 + 22  # half, and three standard deviations of chance
     wait_until(lambda: sum(map(was_reset, flood)) >= 400 - 2 * each, "the rest to be reset")
     assert sum(map(was_reset, flood)) == 400 - 2 * each
+    for sock in flood:
+        reset(sock)
+
+
+def test_workers_share_a_limit_when_their_number_is_auto(limited):
+    """They cannot count processors themselves: their sandbox does not let them."""
+    proxy = limited(workers="auto", handshakes_per_source=100, handshake_timeout="60s")
+    workers = len(proxy.roles("worker"))
+    mean = -(-100 // workers)
+    each = min(100, mean + math.ceil(3 * math.sqrt(mean)))
+    flood = [half_open(proxy, HOSTILE) for _ in range(200 * workers)]
+    wait_until(lambda: len(flood) - sum(map(was_reset, flood)) <= workers * each,
+               "the rest to be reset")
+    assert len(flood) - sum(map(was_reset, flood)) == workers * each
     for sock in flood:
         reset(sock)
 
