@@ -21,7 +21,8 @@ enum control_type {
     CONTROL_ABORT,
     CONTROL_CHANNEL, /* fd: the socketpair between worker and keyholder */
     CONTROL_TICKETS, /* text: the bytes of a struct ticket_ring; wiped on both sides */
-    CONTROL_STATS,   /* fd: the page that the role counts on, from its start */
+    CONTROL_STATS,   /* number[0]: whose; fd: the page that the role counts on, from its
+                        start, or one that it may read */
     CONTROL_DRAIN,   /* finish sessions, then exit */
     CONTROL_STOP,    /* exit now */
     /* role to master */

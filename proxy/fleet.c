@@ -73,6 +73,7 @@ void fleet_commit(struct master *master)
                 continue;
             process->state = PROCESS_SERVING;
             process->serves = true;
+            ledger_note_process(master, process);
             process_tell(process, CONTROL_COMMIT, process->generation, NULL, NULL);
         }
     }
@@ -189,7 +190,10 @@ static bool fleet_launch(struct master *master, struct process *process,
         [START_LOG_FORMAT] = generation->config->log.format,
     };
 
-    return process_start(process, numbers, error);
+    bool started = process_start(process, numbers, error);
+    if (process->pid > 0)
+        ledger_note_start(master, process);
+    return started;
 }
 
 /* A new socketpair between worker and keyholder `index`, given to whichever runs. */
@@ -287,6 +291,7 @@ static void fleet_on_exit(void *argument, struct process *process, const char *w
     struct master *master = argument;
     char title[TITLE_MAX];
 
+    ledger_note_process(master, process);
     /* While workers finish, their handshakes still need keyholders. */
     if (master->state == MASTER_STOPPING ||
         (master->state == MASTER_DRAINING && process->role != &keyholder_role))

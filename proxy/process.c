@@ -45,7 +45,7 @@ bool process_init(struct process *process, struct event_base *base,
     process->answer_timer = evtimer_new(base, process_on_answer_timeout, process);
     if (!process->restart_timer || !process->answer_timer)
         return error_set(error, "out of memory");
-    if (!role->take_stats)
+    if (!role->counts)
         return true;
     process->stats_fd = stats_page_new("pawl counters", sizeof(*process->stats), error);
     if (process->stats_fd < 0)
@@ -86,7 +86,8 @@ bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBE
     memcpy(start.number, numbers, sizeof(start.number));
     if (!control_send(process->control_fd, &start, NULL, error))
         return false;
-    const struct control_message counters = {.type = CONTROL_STATS};
+    const struct control_message counters = {.type = CONTROL_STATS,
+                                             .number = {process->index}};
     const struct control_fds page = {.fd = {process->stats_fd, -1}};
     return process->stats_fd < 0 ||
            control_send(process->control_fd, &counters, &page, error);

@@ -90,7 +90,7 @@ static void reload_capture(struct master *master, const struct source *source)
 {
     bool first = !master->current;
 
-    master->state = first ? MASTER_STARTING : MASTER_RELOADING;
+    ledger_note_state(master, first ? MASTER_STARTING : MASTER_RELOADING);
     master->reductions = 0;
     master->next = generation_capture(source, ++master->last_generation, &master->report);
     if (!master->next || master->next->bundle_fd < 0) {
@@ -244,7 +244,8 @@ static void reload_accept(struct master *master)
     generation_free(master->current);
     master->current = master->next;
     master->next = NULL;
-    master->state = MASTER_SERVING;
+    ledger_note_state(master, MASTER_SERVING);
+    ledger_note_accepted(master);
     log_configure(config->log.level, config->log.format);
 
     log_begin(&line, LOG_LEVEL_INFO,
@@ -270,6 +271,7 @@ static void reload_refuse(struct master *master)
 {
     size_t errors = master->report.errors + master->report.faults;
 
+    ledger_note_result(master, RELOAD_REFUSED, &master->report);
     reload_drop(master);
     if (master->current) {
         if (!master->renewing)
@@ -289,7 +291,7 @@ static void reload_drop(struct master *master)
     generation_free(master->next);
     master->next = NULL;
     if (master->current)
-        master->state = MASTER_SERVING;
+        ledger_note_state(master, MASTER_SERVING);
     if (master->renewing)
         log_debug("files were read again; the certificates in service stay");
 }

@@ -160,7 +160,7 @@ static bool role_handle(struct role_process *process,
         return true;
     case CONTROL_STATS:
         if (role->take_stats && fds->fd[0] >= 0) {
-            role->take_stats(process->self, fds->fd[0]);
+            role->take_stats(process->self, message->number[0], fds->fd[0]);
             fds->fd[0] = -1;
         }
         return true;

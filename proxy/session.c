@@ -1,7 +1,6 @@
 #include "proxy/session.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -20,19 +19,12 @@ enum { DETAIL_MAX = 512, PEER_TEXT_MAX = INET6_ADDRSTRLEN + 16 };
 static enum session_step session_run_linger(struct session *session, unsigned events);
 
 /* The life of a session.  A new phase is one row and one function. */
-static const struct session_phase {
-    const char *name;
-    enum session_step (*run)(struct session *session, unsigned events);
-} phases[] = {
-    [SESSION_PROXY] = {"proxy", origin_run},
-    [SESSION_HELLO] = {"hello", handshake_run_hello},
-    [SESSION_HANDSHAKE] = {"handshake", handshake_run},
-    [SESSION_CONNECT] = {"connect", backend_run},
-    [SESSION_RELAY] = {"relay", relay_run},
-    [SESSION_LINGER] = {"linger", session_run_linger},
+static enum session_step (*const phases[SESSION_STATES])(struct session *session,
+                                                         unsigned events) = {
+    [SESSION_PROXY] = origin_run,        [SESSION_HELLO] = handshake_run_hello,
+    [SESSION_HANDSHAKE] = handshake_run, [SESSION_CONNECT] = backend_run,
+    [SESSION_RELAY] = relay_run,         [SESSION_LINGER] = session_run_linger,
 };
-
-static_assert((int)SESSION_STATES == (int)STATS_STATES, "each state is counted");
 
 static bool session_cuts_backend(const struct session *session);
 static uint64_t session_deadline(const struct session *session);
@@ -85,7 +77,7 @@ void session_start(struct worker *worker, const struct config_listener *listener
 void session_on_event(struct session *session, unsigned events)
 {
     for (;;) {
-        switch (phases[session->state].run(session, events)) {
+        switch (phases[session->state](session, events)) {
         case STEP_WAIT:
             if (!stream_settle(&session->client)) {
                 (void)session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory");
@@ -401,7 +393,7 @@ static void session_log(const struct session *session)
     if (established)
         session_log_tls(session, &line);
     log_number(&line, "duration_ms", session_now(session) - session->started_ms);
-    log_text(&line, "state", phases[session->ended_in].name);
+    log_text(&line, "state", session_state_name(session->ended_in));
     log_text(&line, "reason",
              session->reason == REASON_HELLO_REFUSED
                  ? hello_refusal_name(session->refusal)

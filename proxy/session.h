@@ -17,6 +17,7 @@
 
 #include "proxy/hello.h"
 #include "proxy/reason.h"
+#include "proxy/session_state.h"
 #include "proxy/snapshot.h"
 #include "proxy/stream.h"
 
@@ -24,16 +25,6 @@ struct worker;
 struct sign_job;
 struct client;
 struct origin;
-
-enum session_state {
-    SESSION_PROXY,     /* only with accept_proxy: the balancer says who the client is */
-    SESSION_HELLO,     /* the ClientHello is collected; no TLS object exists */
-    SESSION_HANDSHAKE, /* may wait for the keyholder */
-    SESSION_CONNECT,   /* a backend address is being reached */
-    SESSION_RELAY,
-    SESSION_LINGER /* the client takes the last bytes; the backend is closed */
-};
-enum { SESSION_STATES = SESSION_LINGER + 1 };
 
 /* What a step is run for; a set. */
 enum session_event {

@@ -24,7 +24,7 @@ static void worker_commit(void *self, uint32_t generation);
 static void worker_abort(void *self);
 static void worker_take_listener(void *self, const char *address, int fd);
 static void worker_take_channel(void *self, int fd);
-static void worker_take_stats(void *self, int fd);
+static void worker_take_stats(void *self, unsigned page, int fd);
 static void worker_take_tickets(void *self, const struct ticket_ring *ring);
 static void worker_on_tickets_end(void *argument);
 static void worker_on_residue_due(void *argument);
@@ -37,6 +37,7 @@ static void worker_on_drain_timeout(evutil_socket_t fd, short what, void *argume
 
 const struct role worker_role = {
     .name = "worker",
+    .counts = true,
     .open = worker_open,
     .prepare = worker_prepare,
     .served = worker_served,
@@ -199,18 +200,22 @@ static void worker_take_channel(void *self, int fd)
     keyholder_client_set_channel(worker->keyholder, fd);
 }
 
-static void worker_take_stats(void *self, int fd)
+static void worker_take_stats(void *self, unsigned page, int fd)
 {
     struct worker *worker = self;
     struct error error;
 
+    (void)page;
     if (!worker->stats)
         worker->stats = stats_page_map(fd, sizeof(*worker->stats), true, &error);
-    if (worker->stats)
-        stats_worker_begin(worker->stats);
-    else
-        log_error("%s", error.text);
     close(fd);
+    if (!worker->stats) {
+        log_error("%s", error.text);
+        return;
+    }
+    stats_worker_begin(worker->stats);
+    ticket_keys_count(worker->tickets, &worker->stats->tickets);
+    keyholder_client_count(worker->keyholder, &worker->stats->signatures);
 }
 
 static void worker_take_tickets(void *self, const struct ticket_ring *ring)

@@ -26,6 +26,7 @@ tls_policy     := certs/tls_policy certs/keyholder_client certs/keyholder_msg co
 devcert        := certs/devcert certs/devcert_make certs/certcheck certs/pem certs/private_key certs/vault config/bundle config/bundle_build config/memory_file proxy/error proxy/log tests/unit/certs_lab
 keyring        := certs/keyring certs/private_key certs/vault certs/certcheck certs/pem config/bundle config/bundle_build config/memory_file proxy/error proxy/log tests/unit/certs_lab tests/unit/memory
 stats          := proxy/stats config/memory_file proxy/error
+histogram      :=
 staple         := certs/staple proxy/error proxy/log
 ticket_keys    := certs/ticket_keys certs/tls_policy certs/vault certs/keyholder_client certs/keyholder_msg config/bundle config/bundle_build config/memory_file proxy/error proxy/log tests/unit/certs_lab tests/unit/tls_pair tests/unit/memory
 
@@ -51,4 +52,4 @@ expand         := $(config_lab)
 sandbox        := proxy/sandbox proxy/error
 snapshot       := proxy/snapshot proxy/route $(worker_lab) $(config_lab)
 handshake      := config/list proxy/handshake proxy/route proxy/stream proxy/pending proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) config/bundle config/bundle_build config/memory_file proxy/error tests/unit/hello_builder tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
-session        := proxy/reason proxy/origin proxy/proxy_read proxy/session proxy/handshake proxy/route proxy/backend proxy/relay proxy/stream proxy/pending proxy/snapshot proxy/proxy_protocol proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) $(config_lab) tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
+session        := proxy/reason proxy/session_state proxy/origin proxy/proxy_read proxy/session proxy/handshake proxy/route proxy/backend proxy/relay proxy/stream proxy/pending proxy/snapshot proxy/proxy_protocol proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) $(config_lab) tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
