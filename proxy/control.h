@@ -19,15 +19,19 @@ enum control_type {
     CONTROL_PREPARE,   /* fds: bundle, and for keyholders the keys */
     CONTROL_COMMIT,
     CONTROL_ABORT,
-    CONTROL_CHANNEL, /* fd: the socketpair between worker and keyholder */
-    CONTROL_TICKETS, /* text: the bytes of a struct ticket_ring; wiped on both sides */
-    CONTROL_STATS,   /* number[0]: whose; fd: the page that the role counts on, from its
-                        start, or one that it may read */
-    CONTROL_DRAIN,   /* finish sessions, then exit */
-    CONTROL_STOP,    /* exit now */
+    CONTROL_CHANNEL,   /* fd: the socketpair between worker and keyholder */
+    CONTROL_TICKETS,   /* text: the bytes of a struct ticket_ring; wiped on both sides */
+    CONTROL_STATS,     /* number[0]: whose; fd: the page that the role counts on, from its
+                          start, or one that it may read */
+    CONTROL_RESOLVE,   /* number: RESOLVED_QUERY; text: the host to look up */
+    CONTROL_ADDRESSES, /* text: the bytes of a struct resolved, of one backend */
+    CONTROL_DRAIN,     /* finish sessions, then exit */
+    CONTROL_STOP,      /* exit now */
     /* role to master */
     CONTROL_FINDING, /* number[0]: enum report_level; text */
     CONTROL_SERVED,  /* text: the bytes of a struct cert_set; what the role could serve */
+    CONTROL_RESOLVED, /* number: enum control_resolved_number; text: the bytes of a struct
+                         resolved, or why there is none */
     CONTROL_PREPARED,
     CONTROL_REFUSED, /* after its findings */
     CONTROL_TYPE_END
@@ -41,6 +45,8 @@ enum control_start_number {
     START_LOG_FORMAT,
     CONTROL_NUMBERS
 };
+
+enum control_resolved_number { RESOLVED_QUERY, RESOLVED_FOUND };
 
 struct control_message {
     uint32_t type;

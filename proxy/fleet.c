@@ -1,4 +1,5 @@
-/* The master's processes: keyholder i and worker i side by side, the demo app last. */
+/* The master's processes: keyholder i and worker i side by side, then the
+ * resolver, which starts when it is needed, the demo app last. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "proxy/keyholder_role.h"
 #include "proxy/log.h"
 #include "proxy/master.h"
+#include "proxy/resolver_role.h"
 #include "proxy/worker.h"
 
 enum { TITLE_MAX = 32 };
@@ -22,6 +24,7 @@ static void fleet_deliver(struct master *master, struct process *process,
 static void fleet_send_sockets(struct master *master, struct process *process);
 static void fleet_on_finding(void *argument, enum report_level level, const char *text);
 static void fleet_on_served(void *argument, const struct cert_set *served);
+static bool fleet_on_resolved(void *argument, const struct control_message *message);
 static void fleet_on_answer(void *argument, struct process *process);
 static void fleet_on_exit(void *argument, struct process *process, const char *words);
 static void fleet_on_restart(void *argument, struct process *process);
@@ -31,21 +34,23 @@ static struct process *fleet_find(const struct master *master, const struct role
 static const struct process_events EVENTS = {
     .on_finding = fleet_on_finding,
     .on_served = fleet_on_served,
+    .on_resolved = fleet_on_resolved,
     .on_answer = fleet_on_answer,
     .on_exit = fleet_on_exit,
     .on_restart = fleet_on_restart,
 };
 
 /* Keys first, so that no worker asks for a signature nobody can make. */
-static const struct role *const COMMIT_ORDER[] = {&keyholder_role, &demo_role,
-                                                  &worker_role};
+static const struct role *const COMMIT_ORDER[] = {&keyholder_role, &resolver_role,
+                                                  &demo_role, &worker_role};
 
 bool fleet_start(struct master *master, unsigned workers, struct error *error)
 {
     if (!fleet_make(master, workers, error))
         return false;
     for (size_t i = 0; i < master->process_count; i++) {
-        if (!fleet_launch(master, &master->processes[i], error))
+        struct process *process = &master->processes[i];
+        if (process->role != &resolver_role && !fleet_launch(master, process, error))
             return false;
     }
     for (unsigned i = 0; i < workers; i++) {
@@ -53,6 +58,20 @@ bool fleet_start(struct master *master, unsigned workers, struct error *error)
             return false;
     }
     return true;
+}
+
+struct process *fleet_resolver(const struct master *master)
+{
+    return fleet_find(master, &resolver_role, 0);
+}
+
+bool fleet_start_resolver(struct master *master, struct error *error)
+{
+    struct process *process = fleet_resolver(master);
+
+    if (!process)
+        return error_set(error, "there is no resolver");
+    return process->pid > 0 || fleet_launch(master, process, error);
 }
 
 void fleet_prepare(struct master *master)
@@ -155,7 +174,8 @@ void fleet_close(struct master *master)
 
 static bool fleet_make(struct master *master, unsigned workers, struct error *error)
 {
-    size_t count = 2 * (size_t)workers + (master->source->with_demo ? 1 : 0);
+    const size_t pairs = 2 * (size_t)workers;
+    size_t count = pairs + 1 + (master->source->with_demo ? 1 : 0);
 
     master->worker_count = workers;
     master->processes = calloc(count, sizeof(*master->processes));
@@ -164,13 +184,12 @@ static bool fleet_make(struct master *master, unsigned workers, struct error *er
     for (size_t i = 0; i < count; i++) {
         struct process *process = &master->processes[i];
         const struct role *role = i % 2 == 0 ? &keyholder_role : &worker_role;
-        if (i == 2 * (size_t)workers)
-            role = &demo_role;
+        if (i >= pairs)
+            role = i == pairs ? &resolver_role : &demo_role;
         master->process_count = i + 1;
-        if (!process_init(process, master->base, role, (unsigned)(i / 2), error))
+        if (!process_init(process, master->base, role, i < pairs ? (unsigned)(i / 2) : 0,
+                          error))
             return false;
-        if (role == &demo_role)
-            process->index = 0;
         process->events = &EVENTS;
         process->master = master;
     }
@@ -265,6 +284,11 @@ static void fleet_on_served(void *argument, const struct cert_set *served)
         cert_set_intersect(&master->served, served);
 }
 
+static bool fleet_on_resolved(void *argument, const struct control_message *message)
+{
+    return resolve_on_message(argument, message);
+}
+
 static void fleet_on_answer(void *argument, struct process *process)
 {
     struct master *master = argument;
@@ -315,6 +339,8 @@ static void fleet_on_restart(void *argument, struct process *process)
 
     if (!master->current)
         return;
+    if (process->pid > 0)
+        return;
     /* One that is missing while another configuration is prepared gets that one or the
      * present one when this is decided. */
     if (master->next) {
@@ -334,7 +360,12 @@ static void fleet_on_restart(void *argument, struct process *process)
         window_send(master, process);
     /* The keys first, then who asks for signatures. */
     fleet_deliver(master, process, master->current);
-    if (process->role != &demo_role && !fleet_link(master, process->index, &error)) {
+    if (process->role == &resolver_role)
+        resolver_ask_again(master->resolver);
+    if (process->role == &worker_role)
+        resolve_send(master, process, master->current->config);
+    if ((process->role == &worker_role || process->role == &keyholder_role) &&
+        !fleet_link(master, process->index, &error)) {
         log_error("%s", error.text);
         process_kill(process);
     }

@@ -29,6 +29,8 @@ struct process_events {
     void (*on_finding)(void *master, enum report_level level, const char *text);
     /* It can serve these certificates of the configuration that it prepares. */
     void (*on_served)(void *master, const struct cert_set *served);
+    /* It says what a name stands for; false: that is nonsense. */
+    bool (*on_resolved)(void *master, const struct control_message *message);
     void (*on_answer)(void *master, struct process *process);
     /* It is gone and reaped.  `words` say how it ended; NULL: as it was told to. */
     void (*on_exit)(void *master, struct process *process, const char *words);

@@ -30,6 +30,8 @@ static bool role_handle(struct role_process *process,
                         const struct control_message *message, struct control_fds *fds);
 static void role_take_tickets(struct role_process *process,
                               const struct control_message *message);
+static void role_take_addresses(struct role_process *process,
+                                const struct control_message *message);
 static bool role_prepare(struct role_process *process,
                          const struct control_message *message,
                          const struct control_fds *fds);
@@ -168,6 +170,15 @@ static bool role_handle(struct role_process *process,
         if (role->take_tickets)
             role_take_tickets(process, message);
         return true;
+    case CONTROL_RESOLVE:
+        if (role->take_query)
+            role->take_query(process->self, message->number[RESOLVED_QUERY],
+                             message->text);
+        return true;
+    case CONTROL_ADDRESSES:
+        if (role->take_addresses)
+            role_take_addresses(process, message);
+        return true;
     case CONTROL_PREPARE:
         return role_prepare(process, message, fds);
     case CONTROL_COMMIT:
@@ -185,6 +196,7 @@ static bool role_handle(struct role_process *process,
     case CONTROL_START:
     case CONTROL_FINDING:
     case CONTROL_SERVED:
+    case CONTROL_RESOLVED:
     case CONTROL_PREPARED:
     case CONTROL_REFUSED:
     case CONTROL_TYPE_END:
@@ -202,6 +214,16 @@ static void role_take_tickets(struct role_process *process,
     memcpy(&ring, message->text, sizeof(ring));
     process->role->take_tickets(process->self, &ring);
     ticket_ring_wipe(&ring);
+}
+
+static void role_take_addresses(struct role_process *process,
+                                const struct control_message *message)
+{
+    struct resolved resolved;
+
+    memcpy(&resolved, message->text, sizeof(resolved));
+    if (resolved_is_valid(&resolved))
+        process->role->take_addresses(process->self, &resolved);
 }
 
 static bool role_prepare(struct role_process *process,

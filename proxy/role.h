@@ -13,6 +13,7 @@
 #include "config/bundle.h"
 #include "config/config.h"
 #include "proxy/error.h"
+#include "proxy/resolved.h"
 
 /* The descriptor at which a role finds its control socket. */
 enum { ROLE_CONTROL_FD = 3 };
@@ -35,6 +36,8 @@ struct role {
     /* `page`: the number of the worker that writes it, or STATS_PAGE_MASTER. */
     void (*take_stats)(void *self, unsigned page, int fd);
     void (*take_tickets)(void *self, const struct ticket_ring *ring);
+    void (*take_query)(void *self, uint32_t id, const char *host);
+    void (*take_addresses)(void *self, const struct resolved *resolved);
     /* Finish and call event_base_loopexit when done. */
     void (*drain)(void *self);
     void (*close)(void *self);

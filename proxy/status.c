@@ -41,6 +41,8 @@ bool status_is_ready(const struct status *status, struct error *why)
     for (size_t i = 0; i < status->config->backend_count; i++) {
         const char *name = status->config->backends[i].section.name;
         struct stats_backend sums;
+        if (!status->config->backends[i].required)
+            continue;
         if (status_backend(status, name, &sums) && sums.down == status->worker_count)
             return error_set(why, "backend \"%s\" is down", name);
     }
@@ -72,6 +74,8 @@ bool status_backend(const struct status *status, const char *name,
             sums->failed += stats_read(&one->failed);
             sums->retries += stats_read(&one->retries);
             sums->down += stats_read(&one->down);
+            sums->addresses += stats_read(&one->addresses);
+            sums->addresses_down += stats_read(&one->addresses_down);
             found = true;
             break;
         }
