@@ -15,7 +15,7 @@
 /* What is asked of every address of a backend. */
 struct probe_plan {
     uint8_t words[PROXY_OWN_MAX + BYTE_TEXT_MAX]; /* that are sent after connecting */
-    size_t word_count;                        /* of them, bytes */
+    size_t word_count;                            /* of them, bytes */
     struct config_check check;
 };
 

@@ -51,6 +51,7 @@ worker_lab     := certs/keyholder_client certs/certstore certs/certificate certs
 generation     := proxy/generation proxy/layout proxy/file_list $(config_lab) tests/unit/net_pair
 route          := proxy/route $(config_lab)
 references     := $(config_lab)
+check          := $(config_lab)
 list           := config/list proxy/error
 generation_reduce := proxy/generation proxy/generation_reduce proxy/layout proxy/file_list $(config_lab)
 watch          := proxy/watch proxy/file_list proxy/error proxy/log

@@ -307,50 +307,6 @@ static void remote_plaintext_must_be_allowed(void **state)
     assert_no_error();
 }
 
-static void names_may_lead_anywhere_until_they_are_resolved(void **state)
-{
-    (void)state;
-    read_as("a.ini",
-            LISTENER CERTIFICATE "[backend app]\naddress = app.example:80, 127.0.0.1:1\n");
-    assert_no_error();
-}
-
-static void a_check_that_cannot_work_is_refused(void **state)
-{
-    (void)state;
-    assert_text_reports(LISTENER CERTIFICATE
-                        "[backend app]\naddress = 127.0.0.1:1\ncheck = send\n",
-                        "a.ini:8: backend \"app\": check = send needs check_expect, the "
-                        "beginning of a good answer");
-    clean(NULL);
-    assert_text_reports(LISTENER CERTIFICATE
-                        "[backend app]\naddress = 127.0.0.1:1\ncheck_expect = ok\n",
-                        "a.ini:8: backend \"app\": check_send and check_expect need check "
-                        "= send");
-    clean(NULL);
-    assert_text_reports(LISTENER CERTIFICATE
-                        "[backend app]\naddress = 127.0.0.1:1\nrequired = yes\n",
-                        "a.ini:8: backend \"app\": required = yes needs check = connect or "
-                        "send, as nobody would know whether it is down");
-}
-
-static void more_names_than_are_resolved_are_refused(void **state)
-{
-    (void)state;
-    char text[8192] = LISTENER CERTIFICATE;
-    for (int i = 0; i < 5; i++) {
-        size_t length = strlen(text);
-        length += (size_t)snprintf(text + length, sizeof text - length,
-                                   "[backend b%d]\naddress = ", i);
-        for (int j = 0; j < 13; j++)
-            length += (size_t)snprintf(text + length, sizeof text - length, "%sh%d:1",
-                                       j > 0 ? ", " : "", i * 13 + j);
-        (void)snprintf(text + length, sizeof text - length, "\n");
-    }
-    read_as("a.ini", text);
-    assert_reported("a.ini:15: the backends have more than 64 host names");
-}
-
 static void all_problems_are_reported_in_one_run(void **state)
 {
     (void)state;
@@ -497,9 +453,6 @@ int main(void)
         TEST(listeners_with_one_address_are_reported),
         TEST(second_default_certificate_is_reported),
         TEST(remote_plaintext_must_be_allowed),
-        TEST(names_may_lead_anywhere_until_they_are_resolved),
-        TEST(a_check_that_cannot_work_is_refused),
-        TEST(more_names_than_are_resolved_are_refused),
         TEST(all_problems_are_reported_in_one_run),
         TEST(hostile_text_is_survived),
         TEST(thousands_of_sections_are_read),
