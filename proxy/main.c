@@ -10,6 +10,8 @@
  *   keyholder   private keys                   none               none
  *   resolver    nothing                        name servers       what names are found with
  *   demo-app    nothing                        one loopback port  none
+ *
+ * The same in the kernel's terms is the table in sandbox_profile.c.
  */
 /* clang-format on */
 #include <fcntl.h>

@@ -43,7 +43,8 @@ struct master {
     struct resolver *resolver; /* owned */
     struct sockets sockets;    /* owned */
     struct identity identity;  /* whom the roles run as */
-    struct process *processes; /* owned; see fleet.c for their order */
+    char sandbox_complaint[ERROR_TEXT_MAX]; /* logged last */
+    struct process *processes;              /* owned; see fleet.c for their order */
     size_t process_count;
     unsigned worker_count;
     uint32_t last_generation;
