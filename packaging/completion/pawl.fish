@@ -15,5 +15,8 @@ complete -c pawl -f -n '__fish_seen_subcommand_from help' -a '(__pawl_commands)'
 complete -c pawl -F -n '__fish_seen_subcommand_from check'
 complete -c pawl -f -n 'not __fish_use_subcommand; and not __fish_seen_subcommand_from help' \
     -a '(__pawl_options)'
-complete -c pawl -r -F -s c -d 'the configuration'
-complete -c pawl -r -F -l ca -d 'certificates to verify against'
+complete -c pawl -r -F -s c -n 'contains -- -c (__pawl_options)' -d 'the configuration'
+complete -c pawl -r -F -l ca -n 'contains -- --ca (__pawl_options)' \
+    -d 'certificates to verify against'
+complete -c pawl -r -F -l control -n 'contains -- --control (__pawl_options)' \
+    -d 'the control socket'
