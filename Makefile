@@ -27,7 +27,7 @@ RESULTS := $(BUILD)/results
 
 WOLFSSL := build/deps/wolfssl-$(shell deps/wolfssl.sh key).stamp
 LIBS     = build/deps/lib/libwolfssl.a \
-           $(shell $(PKG_CONFIG) --libs libevent_core libevent_extra inih 2>/dev/null) -lm -lpthread
+           $(shell $(PKG_CONFIG) --libs libevent_core libevent_extra inih libseccomp 2>/dev/null) -lm -lpthread
 LIBS    := $(LIBS)
 
 OUR_CPPFLAGS := -I. -isystem build/deps/include -D_GNU_SOURCE -DPAWL_VERSION='"$(VERSION)"'
@@ -115,6 +115,13 @@ $(TOOLS): $(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o
 	@mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $< $(LIBS)
 
+# The product's own objects, but for one call: see tests/probe/probe.c.
+PROBE := $(BUILD)/tests/tools/pawl-probe
+$(PROBE): $(OBJECTS) $(BUILD)/obj/tests/probe/probe.o
+	@echo "  LINK  $@"
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -Wl,--wrap=sandbox_enter -o $@ $^ $(LIBS)
+
 check: ## install what testing needs, then run all tests
 	@deps/install.sh build test
 	@$(MAKE) --no-print-directory check-all
@@ -148,7 +155,7 @@ unit: $(TESTS) ## run the unit tests
 	    END { print p + 0, f + 0 > "$(RESULTS)/unit.count"; \
 	          print "unit: " p + 0 " passed, " f + 0 " failed"; exit f > 0 }'
 
-e2e: $(PAWL) $(TOOLS) ## run the end-to-end tests (E2E=expression selects, PYTEST_ARGS=)
+e2e: $(PAWL) $(TOOLS) $(PROBE) ## run the end-to-end tests (E2E=expression selects, PYTEST_ARGS=)
 	@mkdir -p $(RESULTS); rm -f $(RESULTS)/e2e.*; \
 	env $(TEST_ENV) PAWL=$(CURDIR)/$(PAWL) PAWL_TOOLS=$(CURDIR)/$(BUILD)/tests/tools \
 	    PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -p no:cacheprovider -q tests/e2e \
@@ -161,7 +168,7 @@ e2e: $(PAWL) $(TOOLS) ## run the end-to-end tests (E2E=expression selects, PYTES
 	echo $$passed $$failed > $(RESULTS)/e2e.count; \
 	echo "e2e: $$passed passed, $$failed failed"; [ $$failed -eq 0 ]
 
-tests-build: $(PAWL) $(TESTS) $(TOOLS)
+tests-build: $(PAWL) $(TESTS) $(TOOLS) $(PROBE)
 
 lint: ## formatting, static analysis, gcc and clang with -Werror, house rules
 	@deps/install.sh build lint

@@ -246,9 +246,11 @@ static bool read_key(struct maker *maker, const char *path, struct private_key *
 {
     size_t size = FILE_MAX;
     uint8_t *pem = vault_take(&maker->vault, size);
-    return pem && read_file(path, pem, &size) &&
-           private_key_read(key, (struct blob){pem, size}, &maker->vault, &maker->rng,
-                            NULL);
+    if (!pem || !read_file(path, pem, &size))
+        return false;
+    struct key_opener nothing = {.iterations = 0};
+    const struct private_key_text text = {{pem, size}, &nothing};
+    return private_key_read(key, &text, &maker->vault, &maker->rng, NULL);
 }
 
 static bool make_key(struct maker *maker, struct private_key *key, struct error *error)

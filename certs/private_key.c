@@ -33,44 +33,41 @@ static const struct rsa_scheme rsa_schemes[] = {
     {SIGN_RSA_PSS_SHA512, WC_HASH_TYPE_SHA512, WC_MGF1SHA512},
 };
 
+static const char encrypted_label[] = "ENCRYPTED PRIVATE KEY";
+
 enum key_family { FAMILY_NONE, FAMILY_ECC, FAMILY_RSA, FAMILY_ED25519 };
 
 static bool find_key(struct blob pem, struct pem_block *block, struct error *error);
-static enum key_family family_of(const struct pem_block *block, const uint8_t *der,
-                                 size_t size);
-static bool decode(struct private_key *key, enum key_family family, const uint8_t *der,
-                   size_t size, struct vault *vault, WC_RNG *rng, struct error *error);
-static bool decode_ecc(struct private_key *key, const uint8_t *der, size_t size,
-                       WC_RNG *rng, struct error *error);
-static bool decode_rsa(struct private_key *key, const uint8_t *der, size_t size,
-                       WC_RNG *rng, struct error *error);
-static bool decode_ed25519(struct private_key *key, const uint8_t *der, size_t size,
-                           struct error *error);
+static bool read_der(const struct pem_block *block, struct key_opener *opener,
+                     struct vault *scratch, struct blob *der, struct error *error);
+static enum key_family family_of(const struct pem_block *block, struct blob der);
+static bool decode(struct private_key *key, enum key_family family, struct blob der,
+                   struct vault *vault, WC_RNG *rng, struct error *error);
+static bool decode_ecc(struct private_key *key, struct blob der, WC_RNG *rng,
+                       struct error *error);
+static bool decode_rsa(struct private_key *key, struct blob der, WC_RNG *rng,
+                       struct error *error);
+static bool decode_ed25519(struct private_key *key, struct blob der, struct error *error);
 static bool hash_public(struct private_key *key, struct error *error);
 static int sign_rsa(const struct private_key *key, WC_RNG *rng, enum sign_scheme scheme,
                     const uint8_t *digest, size_t length, uint8_t *signature);
 
-bool private_key_read(struct private_key *key, struct blob pem, struct vault *vault,
-                      WC_RNG *rng, struct error *error)
+bool private_key_read(struct private_key *key, const struct private_key_text *text,
+                      struct vault *vault, WC_RNG *rng, struct error *error)
 {
     *key = (struct private_key){0};
     struct pem_block block;
-    if (!find_key(pem, &block, error))
+    struct blob der;
+    if (!find_key(text->pem, &block, error))
         return false;
     struct vault scratch = {0};
-    size_t size = pem_der_max(&block);
-    uint8_t *der = vault_take(&scratch, size);
-    bool ok = false;
-    if (!der)
-        error_set(error, "no memory for it");
-    else if (!pem_decode(&block, der, &size))
-        error_set(error, "it is damaged: not base64");
-    else
-        ok = decode(key, family_of(&block, der, size), der, size, vault, rng, error) &&
-             hash_public(key, error);
+    const bool ok = read_der(&block, text->opener, &scratch, &der, error) &&
+                    decode(key, family_of(&block, der), der, vault, rng, error) &&
+                    hash_public(key, error);
     vault_close(&scratch);
     if (!ok)
         private_key_close(key);
+    key->was_encrypted = pem_is(&block, encrypted_label);
     return ok;
 }
 
@@ -137,15 +134,14 @@ static bool find_key(struct blob pem, struct pem_block *block, struct error *err
     size_t offset = 0;
     enum pem_result result;
     while ((result = pem_next(pem, &offset, block)) == PEM_BLOCK) {
-        if (pem_is(block, "ENCRYPTED PRIVATE KEY"))
-            return error_set(error, "it is encrypted, which is not supported yet; "
-                                    "`openssl pkey` removes the passphrase");
+        if (pem_is(block, encrypted_label))
+            return true;
         if (!pem_is(block, "PRIVATE KEY") && !pem_is(block, "EC PRIVATE KEY") &&
             !pem_is(block, "RSA PRIVATE KEY"))
             continue;
         if (pem_has_headers(block))
-            return error_set(error, "it is encrypted, which is not supported yet; "
-                                    "`openssl pkey` removes the passphrase");
+            return error_set(error, "it is encrypted in the old way of PEM, which is "
+                                    "not served; " ENCRYPTED_KEY_CONVERT);
         return true;
     }
     if (result == PEM_BROKEN)
@@ -153,17 +149,29 @@ static bool find_key(struct blob pem, struct pem_block *block, struct error *err
     return error_set(error, "there is no private key in it");
 }
 
-static bool holds_oid(const uint8_t *der, size_t size, const uint8_t *oid,
-                      size_t oid_size)
+/* Decodes the block, and decrypts it if it is encrypted. */
+static bool read_der(const struct pem_block *block, struct key_opener *opener,
+                     struct vault *scratch, struct blob *der, struct error *error)
 {
-    if (size > PKCS8_ALGORITHM_END)
-        size = PKCS8_ALGORITHM_END;
-    return memmem(der, size, oid, oid_size) != NULL;
+    size_t size = pem_der_max(block);
+    uint8_t *bytes = vault_take(scratch, size);
+    if (!bytes)
+        return error_set(error, "no memory for it");
+    if (!pem_decode(block, bytes, &size))
+        return error_set(error, "it is damaged: not base64");
+    *der = (struct blob){bytes, size};
+    return !pem_is(block, encrypted_label) ||
+           encrypted_key_open(*der, opener, scratch, der, error);
+}
+
+static bool holds_oid(struct blob der, const uint8_t *oid, size_t oid_size)
+{
+    const size_t size = der.size < PKCS8_ALGORITHM_END ? der.size : PKCS8_ALGORITHM_END;
+    return memmem(der.data, size, oid, oid_size) != NULL;
 }
 
 /* The traditional forms say it in the label, PKCS #8 by the algorithm's identifier. */
-static enum key_family family_of(const struct pem_block *block, const uint8_t *der,
-                                 size_t size)
+static enum key_family family_of(const struct pem_block *block, struct blob der)
 {
     static const uint8_t ecc[] = {0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01};
     static const uint8_t rsa[] = {0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
@@ -173,28 +181,28 @@ static enum key_family family_of(const struct pem_block *block, const uint8_t *d
         return FAMILY_ECC;
     if (pem_is(block, "RSA PRIVATE KEY"))
         return FAMILY_RSA;
-    if (holds_oid(der, size, ecc, sizeof ecc))
+    if (holds_oid(der, ecc, sizeof ecc))
         return FAMILY_ECC;
-    if (holds_oid(der, size, rsa, sizeof rsa))
+    if (holds_oid(der, rsa, sizeof rsa))
         return FAMILY_RSA;
-    if (holds_oid(der, size, ed25519, sizeof ed25519))
+    if (holds_oid(der, ed25519, sizeof ed25519))
         return FAMILY_ED25519;
     return FAMILY_NONE;
 }
 
-static bool decode(struct private_key *key, enum key_family family, const uint8_t *der,
-                   size_t size, struct vault *vault, WC_RNG *rng, struct error *error)
+static bool decode(struct private_key *key, enum key_family family, struct blob der,
+                   struct vault *vault, WC_RNG *rng, struct error *error)
 {
     switch (family) {
     case FAMILY_ECC:
         key->ecc = vault_take(vault, sizeof *key->ecc);
-        return key->ecc && decode_ecc(key, der, size, rng, error);
+        return key->ecc && decode_ecc(key, der, rng, error);
     case FAMILY_RSA:
         key->rsa = vault_take(vault, sizeof *key->rsa);
-        return key->rsa && decode_rsa(key, der, size, rng, error);
+        return key->rsa && decode_rsa(key, der, rng, error);
     case FAMILY_ED25519:
         key->ed25519 = vault_take(vault, sizeof *key->ed25519);
-        return key->ed25519 && decode_ed25519(key, der, size, error);
+        return key->ed25519 && decode_ed25519(key, der, error);
     case FAMILY_NONE:
         break;
     }
@@ -203,13 +211,13 @@ static bool decode(struct private_key *key, enum key_family family, const uint8_
 }
 
 /* The public half is computed, never taken from the file. */
-static bool decode_ecc(struct private_key *key, const uint8_t *der, size_t size,
-                       WC_RNG *rng, struct error *error)
+static bool decode_ecc(struct private_key *key, struct blob der, WC_RNG *rng,
+                       struct error *error)
 {
     word32 index = 0;
     int code = wc_ecc_init(key->ecc);
     if (code == 0)
-        code = wc_EccPrivateKeyDecode(der, &index, key->ecc, (word32)size);
+        code = wc_EccPrivateKeyDecode(der.data, &index, key->ecc, (word32)der.size);
     if (code == 0)
         code = wc_ecc_set_rng(key->ecc, rng);
     if (code == 0)
@@ -224,13 +232,13 @@ static bool decode_ecc(struct private_key *key, const uint8_t *der, size_t size,
     return true;
 }
 
-static bool decode_rsa(struct private_key *key, const uint8_t *der, size_t size,
-                       WC_RNG *rng, struct error *error)
+static bool decode_rsa(struct private_key *key, struct blob der, WC_RNG *rng,
+                       struct error *error)
 {
     word32 index = 0;
     int code = wc_InitRsaKey(key->rsa, NULL);
     if (code == 0)
-        code = wc_RsaPrivateKeyDecode(der, &index, key->rsa, (word32)size);
+        code = wc_RsaPrivateKeyDecode(der.data, &index, key->rsa, (word32)der.size);
     if (code == 0)
         code = wc_RsaSetRNG(key->rsa, rng);
     if (code != 0)
@@ -244,14 +252,14 @@ static bool decode_rsa(struct private_key *key, const uint8_t *der, size_t size,
     return true;
 }
 
-static bool decode_ed25519(struct private_key *key, const uint8_t *der, size_t size,
-                           struct error *error)
+static bool decode_ed25519(struct private_key *key, struct blob der, struct error *error)
 {
     word32 index = 0;
     uint8_t public[ED25519_PUB_KEY_SIZE];
     int code = wc_ed25519_init(key->ed25519);
     if (code == 0)
-        code = wc_Ed25519PrivateKeyDecode(der, &index, key->ed25519, (word32)size);
+        code =
+            wc_Ed25519PrivateKeyDecode(der.data, &index, key->ed25519, (word32)der.size);
     if (code == 0)
         code = wc_ed25519_make_public(key->ed25519, public, sizeof public);
     if (code == 0)

@@ -11,6 +11,7 @@
 #include <wolfssl/wolfcrypt/random.h>
 #include <wolfssl/wolfcrypt/rsa.h>
 
+#include "certs/encrypted_key.h"
 #include "certs/keyholder_msg.h"
 #include "certs/vault.h"
 #include "config/bundle.h"
@@ -21,14 +22,22 @@ struct private_key {
     ecc_key *ecc;
     RsaKey *rsa;
     ed25519_key *ed25519;
+    bool was_encrypted; /* in its file; also known if it could not be read */
     uint8_t
         spki_hash[SPKI_HASH_BYTES]; /* of the public half, computed from the private */
 };
 
-/* Reads the first private key of `pem` (PKCS #8, SEC 1 or PKCS #1) into `vault`.  `rng`
- * is borrowed for as long as the key is used.  The sentence needs the path in front. */
-bool private_key_read(struct private_key *key, struct blob pem, struct vault *vault,
-                      WC_RNG *rng, struct error *error) MUST_CHECK;
+/* Where a key is to be read from. */
+struct private_key_text {
+    struct blob pem;           /* borrowed */
+    struct key_opener *opener; /* borrowed; for a key that is encrypted */
+};
+
+/* Reads the first private key of `text` (PKCS #8, be it encrypted, SEC 1 or PKCS #1) into
+ * `vault`.  `rng` is borrowed for as long as the key is used.  The sentence needs the
+ * path in front. */
+bool private_key_read(struct private_key *key, const struct private_key_text *text,
+                      struct vault *vault, WC_RNG *rng, struct error *error) MUST_CHECK;
 
 /* Whether keys of this type make such signatures. */
 bool private_key_allows(const struct private_key *key, enum sign_scheme scheme);

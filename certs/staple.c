@@ -3,30 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certs/der.h"
 #include "proxy/log.h"
 
-enum {
-    DER_INTEGER = 0x02,
-    DER_OCTETS = 0x04,
-    DER_OID = 0x06,
-    DER_ENUMERATED = 0x0a,
-    DER_TIME = 0x18,
-    DER_SEQUENCE = 0x30,
-    DER_CONTEXT = 0x80, /* with the number in the low bits */
-    DER_CONTEXT_SET = 0xa0,
-    DER_NUMBER = 0x1f,
-    CLOCK_SLACK_S = 300 /* that a responder's clock may be ahead of ours */
-};
+enum { CLOCK_SLACK_S = 300 /* that a responder's clock may be ahead of ours */ };
 
-/* What is left of a value that is being taken apart. */
-struct der {
-    const uint8_t *at;
-    size_t left;
-};
-
-static bool der_any(struct der *from, uint8_t *tag, struct der *value);
-static bool der_take(struct der *from, uint8_t tag, struct der *value);
-static bool der_has(const struct der *from, uint8_t tag);
 static bool der_time(struct der *from, time_t *moment);
 static bool read_basic(struct der response, struct staple_facts *facts);
 static bool read_single(struct der single, struct staple_facts *facts);
@@ -124,43 +105,6 @@ static bool read_single(struct der single, struct staple_facts *facts)
     return !der_has(&single, DER_CONTEXT_SET) ||
            (der_take(&single, DER_CONTEXT_SET, &wrapped) &&
             der_time(&wrapped, &facts->next_update));
-}
-
-/* Any value of a definite length below 2^24. */
-static bool der_any(struct der *from, uint8_t *tag, struct der *value)
-{
-    if (from->left < 2)
-        return false;
-    size_t length = from->at[1];
-    size_t header = 2;
-    if (length >= 0x80) {
-        const size_t digits = length & 0x7f;
-        if (digits == 0 || digits > 3 || from->left < 2 + digits)
-            return false;
-        length = 0;
-        for (size_t i = 0; i < digits; i++)
-            length = length << 8 | from->at[2 + i];
-        header += digits;
-    }
-    if (length > from->left - header)
-        return false;
-    *tag = from->at[0];
-    *value = (struct der){from->at + header, length};
-    from->at += header + length;
-    from->left -= header + length;
-    return true;
-}
-
-static bool der_take(struct der *from, uint8_t tag, struct der *value)
-{
-    uint8_t found;
-
-    return der_has(from, tag) && der_any(from, &found, value);
-}
-
-static bool der_has(const struct der *from, uint8_t tag)
-{
-    return from->left > 0 && from->at[0] == tag;
 }
 
 /* GeneralizedTime as DER has it: YYYYMMDDHHMMSSZ. */

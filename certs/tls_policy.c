@@ -66,6 +66,7 @@ struct build_fact {
 static const struct build_fact build_facts[] = {
     BUILT("TLS 1.3", WOLFSSL_TLS13),
     BUILT("AEAD suites only, no CBC in the record layer", WOLFSSL_AEAD_ONLY),
+    BUILT("no CBC in the library at all", NO_AES_CBC),
     BUILT("no TLS 1.0 or 1.1", NO_OLD_TLS),
     BUILT("no pre-shared keys of outsiders", NO_PSK),
     BUILT("no finite-field Diffie-Hellman", NO_DH),

@@ -34,6 +34,15 @@ bool bundle_add(struct bundle_builder *builder, const char *name, const void *da
 bool bundle_add_file(struct bundle_builder *builder, const char *path, size_t max_bytes,
                      struct error *error) MUST_CHECK;
 
+/* Opens a file that bundle_add_file would take, for bundle_add_fd; -1 with the same
+ * sentence. */
+int bundle_open_file(const char *path, size_t max_bytes, struct error *error) MUST_CHECK;
+
+/* Adds what `fd` (borrowed; its position does not matter) holds, at most `max_bytes`,
+ * under `name`; a name that is already there is refused. */
+bool bundle_add_fd(struct bundle_builder *builder, const char *name, int fd,
+                   size_t max_bytes, struct error *error) MUST_CHECK;
+
 /* A finished bundle to copy from: only its index is read, never a blob, so that copying a
  * private key brings no byte of it into this process. `fd` is borrowed until the close.
  */

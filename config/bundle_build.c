@@ -62,7 +62,6 @@ static const struct bundle_entry *source_find(const struct bundle_source *source
                                               const char *name);
 static void index_blob(const void *node, VISIT visit, void *walk);
 static bool builder_write_index(struct bundle_builder *builder);
-static int regular_file_open(const char *path, size_t max_bytes, struct error *error);
 
 struct bundle_builder *bundle_builder_new(const char *title, struct error *error)
 {
@@ -117,6 +116,50 @@ bool bundle_add_file(struct bundle_builder *builder, const char *path, size_t ma
                          path);
     }
     if (!builder_capture(builder, path, max_bytes, &blob->entry.data_size, error)) {
+        free(blob);
+        return false;
+    }
+    return builder_take(builder, blob, error);
+}
+
+int bundle_open_file(const char *path, size_t max_bytes, struct error *error)
+{
+    /* O_NONBLOCK: opening a pipe does not wait for its writer. */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) != 0) {
+        error_set_errno(error, errno, "cannot read \"%s\"", path);
+    } else if (!S_ISREG(status.st_mode)) {
+        error_set(error, "cannot read \"%s\": not a regular file", path);
+    } else if (status.st_size == 0) {
+        error_set(error, "cannot read \"%s\": the file is empty", path);
+    } else if ((uint64_t)status.st_size > max_bytes) {
+        error_set(error, "cannot read \"%s\": the file is over the %zu bytes allowed",
+                  path, max_bytes);
+    } else {
+        return fd;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return -1;
+}
+
+bool bundle_add_fd(struct bundle_builder *builder, const char *name, int fd,
+                   size_t max_bytes, struct error *error)
+{
+    off_t offset = 0;
+    struct builder_blob *blob = blob_new(name, true, error);
+    if (blob == NULL) {
+        return false;
+    }
+    if (builder_find(builder, blob) != NULL) {
+        free(blob);
+        return error_set(error, "\"%s\" is in the bundle already", name);
+    }
+    if (!builder_rewind(builder) ||
+        !builder_copy(builder, fd, &offset, max_bytes, &blob->entry.data_size)) {
+        error_set_errno(error, errno, "cannot add \"%s\" to the bundle", name);
         free(blob);
         return false;
     }
@@ -295,7 +338,7 @@ static bool builder_write(const struct bundle_builder *builder, const void *data
 static bool builder_capture(const struct bundle_builder *builder, const char *path,
                             size_t max_bytes, uint64_t *copied, struct error *error)
 {
-    const int fd = regular_file_open(path, max_bytes, error);
+    const int fd = bundle_open_file(path, max_bytes, error);
     if (fd < 0) {
         return false;
     }
@@ -425,27 +468,4 @@ static bool builder_write_index(struct bundle_builder *builder)
         errno = EFBIG;
     }
     return written;
-}
-
-static int regular_file_open(const char *path, size_t max_bytes, struct error *error)
-{
-    /* O_NONBLOCK: opening a pipe does not wait for its writer. */
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat status;
-    if (fd < 0 || fstat(fd, &status) != 0) {
-        error_set_errno(error, errno, "cannot read \"%s\"", path);
-    } else if (!S_ISREG(status.st_mode)) {
-        error_set(error, "cannot read \"%s\": not a regular file", path);
-    } else if (status.st_size == 0) {
-        error_set(error, "cannot read \"%s\": the file is empty", path);
-    } else if ((uint64_t)status.st_size > max_bytes) {
-        error_set(error, "cannot read \"%s\": the file is over the %zu bytes allowed",
-                  path, max_bytes);
-    } else {
-        return fd;
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return -1;
 }

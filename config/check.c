@@ -25,6 +25,8 @@ static void check_listener_address(struct check *check, void **tree,
 static void check_defaults(struct check *check);
 static void check_directory(struct check *check,
                             const struct config_certificate *certificate);
+static void check_passphrase(struct check *check,
+                             const struct config_certificate *certificate);
 static void check_tls(struct check *check);
 static void warn_of_longer_secrets(struct check *check);
 static void check_balancers(struct check *check, const struct config_listener *listener);
@@ -50,6 +52,7 @@ void check_config(struct config *config, struct report *report)
     }
     for (size_t i = 0; i < config->certificate_count; i++) {
         check_directory(&check, &config->certificates[i]);
+        check_passphrase(&check, &config->certificates[i]);
     }
     check_tls(&check);
     check_listener_addresses(&check);
@@ -133,6 +136,17 @@ static void check_directory(struct check *check,
             "certificate \"%s\": directory stands instead of chain, key and staple; "
             "write one or the other",
             certificate->section.name);
+    }
+}
+
+static void check_passphrase(struct check *check,
+                             const struct config_certificate *certificate)
+{
+    if (certificate->passphrase_file != NULL && certificate->passphrase_command != NULL) {
+        CHECK_ERROR(check, certificate->passphrase_command_line,
+                    "certificate \"%s\": passphrase_command stands instead of "
+                    "passphrase_file; write one or the other",
+                    certificate->section.name);
     }
 }
 

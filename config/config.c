@@ -101,6 +101,16 @@ struct config *config_read_bundle(const struct bundle *bundle, struct report *re
     return config;
 }
 
+uint32_t config_may_lack(const struct config *config)
+{
+    const struct choice_list *parts = &config->proxy.unsafe_without;
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < parts->count; i++)
+        bits |= UINT32_C(1) << parts->items[i];
+    return bits;
+}
+
 unsigned config_worker_count(const struct config *config)
 {
     unsigned count = (unsigned)config->proxy.workers;

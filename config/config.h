@@ -24,6 +24,7 @@ enum {
     CONFIG_CERTIFICATES_MAX = CERT_SET_MAX,
     CONFIG_CHAIN_MAX = 256 * 1024, /* bytes of a certificate chain file */
     CONFIG_KEY_MAX = 64 * 1024,    /* bytes of a private key file */
+    CONFIG_PASSPHRASE_MAX = 1024,  /* bytes of a private key's passphrase */
     CONFIG_STAPLE_MAX = 64 * 1024, /* bytes of an OCSP response */
     CONFIG_CA_MAX = 1024 * 1024,   /* bytes of a file of client CAs */
     CONFIG_CRL_MAX = 16 * 1024 * 1024,
@@ -44,10 +45,23 @@ enum {
 
 enum send_proxy { SEND_PROXY_OFF, SEND_PROXY_V1, SEND_PROXY_V2, SEND_PROXY_V2_TLS };
 
+/* An ordered choice among the words of a key, without repetition. */
+enum { CHOICE_LIST_MAX = 16 };
+
+struct choice_list {
+    uint8_t items[CHOICE_LIST_MAX];
+    size_t count;
+};
+
 struct config_section {
     char name[CONFIG_TITLE_MAX]; /* "" for the sections that have none */
     unsigned line;               /* of the section header; 0: not in the text */
 };
+
+/* Parts of the roles' sandbox that a machine may not have; the operator can allow that.
+ */
+enum sandbox_part { SANDBOX_USER, SANDBOX_LANDLOCK, SANDBOX_SECCOMP };
+enum { SANDBOX_PARTS = SANDBOX_SECCOMP + 1 };
 
 struct config_proxy {
     struct config_section section;
@@ -56,6 +70,8 @@ struct config_proxy {
     unsigned user_line;
     bool strict; /* one certificate that cannot be served refuses the configuration */
     bool watch;  /* certificates follow their files by themselves */
+    struct choice_list unsafe_without; /* of enum sandbox_part, in any order */
+    unsigned unsafe_without_line;
 };
 
 /* What TLS may negotiate.  Configuration narrows and orders it, never widens. */
@@ -74,14 +90,6 @@ enum tls_cipher {
 };
 
 enum tls_group { GROUP_X25519MLKEM768, GROUP_X25519, GROUP_SECP256R1, GROUP_COUNT };
-
-/* An ordered choice among the words of a key, without repetition. */
-enum { CHOICE_LIST_MAX = 16 };
-
-struct choice_list {
-    uint8_t items[CHOICE_LIST_MAX];
-    size_t count;
-};
 
 /* What tls12_max_lifetime can be besides milliseconds. */
 enum { LIFETIME_WINDOW = 0 };
@@ -169,6 +177,10 @@ struct config_certificate {
     unsigned chain_line;
     char *key; /* path, PEM; the private key alone */
     unsigned key_line;
+    char *passphrase_file; /* path; NULL: none, as below */
+    unsigned passphrase_file_line;
+    char *passphrase_command; /* see passphrase.h */
+    unsigned passphrase_command_line;
     char *staple; /* path: an OCSP response, DER; NULL: none */
     unsigned staple_line;
     char *directory; /* path; of a section: instead of chain and key; of one of the
@@ -246,6 +258,9 @@ struct config *config_read_bundle(const struct bundle *bundle,
 /* Number of workers: as configured, or the processors this process may use, at most
  * CONFIG_WORKERS_MAX. */
 unsigned config_worker_count(const struct config *config);
+
+/* The parts that unsafe_without names, as bits by enum sandbox_part. */
+uint32_t config_may_lack(const struct config *config);
 
 void config_free(struct config *config);
 

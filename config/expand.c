@@ -99,6 +99,13 @@ static const char *index_string(struct index *index)
     return string;
 }
 
+/* NULL stays NULL; false only without memory. */
+static bool copy_text(const char *text, char **copy)
+{
+    *copy = text ? strdup(text) : NULL;
+    return *copy || !text;
+}
+
 static bool expand_section(const struct config_certificate *section,
                            const struct record *record,
                            struct config_certificate *certificate)
@@ -111,11 +118,16 @@ static bool expand_section(const struct config_certificate *section,
         .chain_line = section->directory_line,
         .key_line = section->directory_line,
         .directory_line = section->directory_line,
+        .passphrase_file_line = section->passphrase_file_line,
+        .passphrase_command_line = section->passphrase_command_line,
         .is_default = section->is_default,
         .default_line = section->default_line,
     };
     const int length =
         snprintf(certificate->section.name, sizeof(certificate->section.name), "%s%s%s",
                  section->section.name, record->name[0] ? "/" : "", record->name);
-    return length > 0 && certificate->chain && certificate->key && certificate->directory;
+    return length > 0 && certificate->chain && certificate->key &&
+           certificate->directory &&
+           copy_text(section->passphrase_file, &certificate->passphrase_file) &&
+           copy_text(section->passphrase_command, &certificate->passphrase_command);
 }

@@ -65,6 +65,7 @@ enum key_value_type {
     KEY_CHOICES,          /* struct choice_list of such places */
     KEY_NAME,             /* char *, owned: letters, digits, ".", "_" and "-" */
     KEY_PATH,             /* char *, owned; made relative to the directory of the text */
+    KEY_COMMAND,          /* char *, owned: words, the first an absolute path */
     KEY_LISTEN,           /* struct address_list to listen on */
     KEY_CONNECT,          /* struct address_list to connect to */
     KEY_LIST,             /* struct text_list of words that pass check_item; the key may

@@ -36,6 +36,8 @@ static const char *const log_facility_words[] = {
     "user",   "daemon", "auth",   "authpriv", "local0", "local1", "local2",
     "local3", "local4", "local5", "local6",   "local7", NULL};
 
+static const char *const sandbox_words[] = {"user", "landlock", "seccomp", NULL};
+
 static const struct key proxy_keys[] = {
     {.name = "workers",
      IN(proxy, workers),
@@ -64,6 +66,15 @@ static const struct key proxy_keys[] = {
      .help =
          "Whether certificates and keys are taken anew by themselves when their files "
          "change; a pair that does not fit keeps the one in service"},
+    {.name = "unsafe_without",
+     IN(proxy, unsafe_without),
+     LINE(proxy, unsafe_without_line),
+     .type = KEY_CHOICES,
+     .choices = sandbox_words,
+     .is_aside = true,
+     .sample = "landlock",
+     .help = "Parts of the sandbox that Pawl may run without on a machine that lacks "
+             "them; what there is applies all the same"},
 };
 const struct key_table keys_of_proxy = KEY_TABLE(proxy_keys);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/bundle.h"
+#include "config/passphrase.h"
 
 static bool read_count_or_auto(const struct key *key, const char *text, uint64_t *value,
                                struct error *error);
@@ -72,7 +73,7 @@ void keys_clear(enum section_kind kind, void *section)
         if (key->type == KEY_NETWORKS) {
             network_list_clear(place);
         }
-        if (key->type == KEY_NAME || key->type == KEY_PATH) {
+        if (key->type == KEY_NAME || key->type == KEY_PATH || key->type == KEY_COMMAND) {
             char *string = NULL;
             memcpy(&string, place, sizeof(string));
             free(string);
@@ -132,6 +133,9 @@ bool keys_read(const struct key *key, const char *text, const char *file, void *
         return read_name(text, place, error);
     case KEY_PATH:
         return read_path(text, file, place, error);
+    case KEY_COMMAND:
+        return passphrase_check_command(text, error) &&
+               put_string(strdup(text), place, error);
     case KEY_LISTEN:
         return value_read_addresses(text, ADDRESS_LISTEN, place, error);
     case KEY_CONNECT:
@@ -173,13 +177,19 @@ void keys_describe(const struct key *key, char *text, size_t size)
         join_choices(key, text, size);
         return;
     case KEY_CHOICES:
-        snprintf(text, size, "some of the default, in any order");
+        if (key->standard != NULL)
+            snprintf(text, size, "some of the default, in any order");
+        else
+            join_choices(key, text, size);
         return;
     case KEY_NAME:
         snprintf(text, size, "name");
         return;
     case KEY_PATH:
         snprintf(text, size, "path");
+        return;
+    case KEY_COMMAND:
+        snprintf(text, size, "/PATH word ...");
         return;
     case KEY_LISTEN:
         snprintf(text, size, "HOST:PORT, ...");

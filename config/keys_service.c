@@ -138,6 +138,25 @@ static const struct key certificate_keys[] = {
      .sample = "/etc/pawl/privkey.pem",
      .help = "PEM file with the private key, and nothing else: the chain's file goes to "
              "the processes that face the network, the key's never does"},
+    {.name = "passphrase_file",
+     IN(certificate, passphrase_file),
+     LINE(certificate, passphrase_file_line),
+     .type = KEY_PATH,
+     .is_aside = true,
+     .sample = "/etc/pawl/passphrase",
+     .help = "File with the passphrase of an encrypted key (PKCS #8 with PBKDF2 and "
+             "AES-CBC), or of all such keys of the directory; opening one takes up to 70 "
+             "ms for 100000 of its iterations, at every start, reload and renewal, and "
+             "handshakes wait"},
+    {.name = "passphrase_command",
+     IN(certificate, passphrase_command),
+     LINE(certificate, passphrase_command_line),
+     .type = KEY_COMMAND,
+     .is_aside = true,
+     .sample = "/usr/bin/systemd-creds decrypt /etc/pawl/passphrase.cred -",
+     .help = "Instead of passphrase_file: a command that prints it, run without shell or "
+             "terminal as the user who starts Pawl, at every start, reload and renewal; "
+             "it is killed after 10s, and meanwhile the master does nothing else"},
     {.name = "staple",
      IN(certificate, staple),
      LINE(certificate, staple_line),

@@ -7,7 +7,7 @@ packages() # group
 {
     case $1 in
     build) echo gcc libc6-dev make pkg-config autoconf automake libtool \
-        curl ca-certificates libevent-dev libinih-dev ;;
+        curl ca-certificates libevent-dev libinih-dev libseccomp-dev ;;
     test) echo libcmocka-dev python3 python3-pytest curl openssl chromium libnss3-tools \
         tcpdump tshark ;;
     # Servers to measure against; their packages start them where an init system runs.

@@ -41,11 +41,14 @@ features="
 # The development CA issues certificates at run time.
 features="$features --enable-certgen --enable-certext"
 
+# Encrypted keys: PBKDF2, and (below) single blocks of AES.  CBC mode stays out.
+features="$features --enable-pwdbased"
+
 defines="
     -DWOLFSSL_ALWAYS_VERIFY_CB -DWOLFSSL_ALWAYS_KEEP_SNI -DWOLFSSL_NO_DEF_TICKET_ENC_CB
     -DWOLFSSL_TLS13_MIDDLEBOX_COMPAT -DWOLFSSL_EXTRA_ALERTS -DWOLFSSL_MIN_RSA_BITS=2048
     -DWOLFSSL_TICKET_EXTRA_PADDING_SZ=64 -DECC_USER_CURVES
-    -DWOLFSSL_ALT_NAMES -DWOLFSSL_KEY_TO_DER -DWOLFSSL_DER_TO_PEM"
+    -DWOLFSSL_ALT_NAMES -DWOLFSSL_KEY_TO_DER -DWOLFSSL_DER_TO_PEM -DWOLFSSL_AES_DIRECT"
 
 # -Wp keeps _FORTIFY_SOURCE out of options.h, where it would override a caller's choice.
 cflags="-O2 -g1 -fPIE -fstack-protector-strong -Wp,-D_FORTIFY_SOURCE=2"
@@ -206,7 +209,8 @@ build()
 
 check_result()
 {
-    for symbol in wc_EccKeyToDer wc_DerToPem wc_MakeCert_ex wc_SignCert_ex; do
+    for symbol in wc_EccKeyToDer wc_DerToPem wc_MakeCert_ex wc_SignCert_ex \
+        wc_PBKDF2 wc_AesDecryptDirect; do
         nm -g --defined-only "$dest/lib/libwolfssl.a" 2>/dev/null | grep -q " T $symbol$" ||
             { say "the built library lacks $symbol"; return 1; }
     done

@@ -48,10 +48,16 @@ static const struct command COMMANDS[] = {
      "Serves https://localhost:8443 in front of the app on PORT of this machine (or on\n"
      "ADDRESS: HOST:PORT or unix:PATH) with a development certificate.  Needs no file "
      "and\n"
-     "no root.\n",
+     "no root.\n\n"
+     "  --listen ADDRESS        serve here instead\n"
+     "  --unsafe-without PARTS  do without parts of the sandbox that this machine "
+     "lacks:\n"
+     "                          user, landlock, seccomp, with commas between them\n",
      cli_dev},
     {"demo", "[--listen ADDRESS]", "HTTPS on localhost in front of a built-in demo app",
-     "Like `pawl dev`, in front of an app that shows the request and the TLS facts.\n",
+     "Like `pawl dev`, in front of an app that shows the request and the TLS facts; "
+     "takes\n"
+     "the same options.\n",
      cli_demo},
     {"prove", "[HOST:PORT | --listener NAME]", "ask a TLS server what it agrees to",
      "Makes connections to any TLS server, or to a listener of the configuration file\n"
@@ -129,6 +135,16 @@ static int cli_check(int count, char **arguments)
     return check_run(count == 1 ? arguments[0] : CLI_DEFAULT_FILE);
 }
 
+/* The value after an option, where it has one. */
+static bool cli_take_value(int count, char **arguments, int *i, const char *option,
+                           const char **value)
+{
+    if (strcmp(arguments[*i], option) != 0 || *i + 1 == count)
+        return false;
+    *value = arguments[++*i];
+    return true;
+}
+
 /* Reads what `dev` and `demo` have in common; returns EXIT_FINE or EXIT_USAGE. */
 static int cli_read_dev(const char *name, int count, char **arguments,
                         struct dev_options *options)
@@ -138,6 +154,9 @@ static int cli_read_dev(const char *name, int count, char **arguments,
             if (++i == count)
                 return cli_usage(name, "needs an address after", "--listen");
             options->listen = arguments[i];
+        } else if (cli_take_value(count, arguments, &i, "--unsafe-without",
+                                  &options->unsafe_without)) {
+            continue;
         } else if (arguments[i][0] == '-' || options->backend) {
             return cli_usage(name, "does not understand", arguments[i]);
         } else {
@@ -167,16 +186,6 @@ static int cli_demo(int count, char **arguments)
     if (options.backend)
         return cli_usage("demo", "does not understand", options.backend);
     return dev_run(&options);
-}
-
-/* The value after an option, where it has one. */
-static bool cli_take_value(int count, char **arguments, int *i, const char *option,
-                           const char **value)
-{
-    if (strcmp(arguments[*i], option) != 0 || *i + 1 == count)
-        return false;
-    *value = arguments[++*i];
-    return true;
 }
 
 static int cli_prove(int count, char **arguments)

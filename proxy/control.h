@@ -14,7 +14,7 @@ enum { CONTROL_TEXT_MAX = 1300, CONTROL_FDS_MAX = 2, CONTROL_TIMEOUT_S = 5 };
 
 enum control_type {
     /* master to role */
-    CONTROL_START = 1, /* number: uid, gid, whether to take them, log level and format */
+    CONTROL_START = 1, /* number: by enum control_start_number */
     CONTROL_LISTENER,  /* text: address; fd: listening socket */
     CONTROL_PREPARE,   /* fds: bundle, and for keyholders the keys */
     CONTROL_COMMIT,
@@ -27,8 +27,10 @@ enum control_type {
     CONTROL_DRAIN,   /* finish sessions, then exit */
     CONTROL_STOP,    /* exit now */
     /* role to master */
-    CONTROL_FINDING, /* number[0]: enum report_level; text */
-    CONTROL_SERVED,  /* text: the bytes of a struct cert_set; what the role could serve */
+    CONTROL_SANDBOXED, /* number: by enum control_sandbox_number; text: what is missing */
+    CONTROL_FORBIDDEN, /* number[0]: the system call that the role now dies of */
+    CONTROL_FINDING,   /* number[0]: enum report_level; text */
+    CONTROL_SERVED, /* text: the bytes of a struct cert_set; what the role could serve */
     CONTROL_PREPARED,
     CONTROL_REFUSED, /* after its findings */
     CONTROL_LOG_CUT, /* the syslog daemon has left the socket of this generation */
@@ -41,6 +43,7 @@ enum control_start_number {
     START_DROP,
     START_LOG_LEVEL,
     START_LOG_FORMAT,
+    START_MAY_LACK, /* bits by enum sandbox_part */
     CONTROL_NUMBERS
 };
 
@@ -50,6 +53,14 @@ enum control_log_number {
     LOG_NUMBER_TARGET,
     LOG_NUMBER_FACILITY,
     LOG_NUMBER_REPEATS
+};
+
+/* See struct sandbox_state.  With SANDBOXED_REFUSED the role ends: the text says why. */
+enum control_sandbox_number {
+    SANDBOXED_IN_FORCE,
+    SANDBOXED_LANDLOCK_ABI,
+    SANDBOXED_UID,
+    SANDBOXED_REFUSED
 };
 
 struct control_message {

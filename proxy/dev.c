@@ -109,10 +109,12 @@ static bool dev_open_demo_socket(struct dev *dev, struct error *error)
 
 static bool dev_write_config(struct dev *dev, struct error *error)
 {
+    const char *without = dev->options->unsafe_without;
     int length =
         snprintf(dev->config, sizeof(dev->config),
                  "[proxy]\n"
                  "workers = 1\n"
+                 "%s%s\n"
                  "[listener dev]\n"
                  "address = %s\n"
                  "[certificate localhost]\n"
@@ -121,6 +123,7 @@ static bool dev_write_config(struct dev *dev, struct error *error)
                  "[backend app]\n"
                  "address = %s\n"
                  "%s",
+                 without ? "unsafe_without = " : "", without ? without : "",
                  dev->listen_text, dev->certificate.chain, dev->certificate.key,
                  dev->backend_text, dev->options->backend ? "" : "send_proxy = v2-tls\n");
 

@@ -1,5 +1,6 @@
 /* The master's processes: keyholder i and worker i side by side, the demo app last. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,6 +21,7 @@ static bool fleet_link(struct master *master, unsigned index, struct error *erro
 static void fleet_deliver(struct master *master, struct process *process,
                           const struct generation *generation);
 static void fleet_send_sockets(struct master *master, struct process *process);
+static void fleet_on_sandboxed(void *argument, struct process *process, bool refused);
 static void fleet_on_finding(void *argument, enum report_level level, const char *text);
 static void fleet_on_served(void *argument, const struct cert_set *served);
 static void fleet_on_answer(void *argument, struct process *process);
@@ -30,6 +32,7 @@ static struct process *fleet_find(const struct master *master, const struct role
                                   unsigned index);
 
 static const struct process_events EVENTS = {
+    .on_sandboxed = fleet_on_sandboxed,
     .on_finding = fleet_on_finding,
     .on_served = fleet_on_served,
     .on_answer = fleet_on_answer,
@@ -189,6 +192,7 @@ static bool fleet_launch(struct master *master, struct process *process,
         [START_DROP] = master->identity.change,
         [START_LOG_LEVEL] = generation->config->log.level,
         [START_LOG_FORMAT] = generation->config->log.format,
+        [START_MAY_LACK] = config_may_lack(generation->config),
     };
 
     if (!process_start(process, numbers, error))
@@ -246,6 +250,34 @@ static void fleet_send_sockets(struct master *master, struct process *process)
         if (!sockets_revive(group, process->index, &error))
             log_error("%s", error.text);
         process_tell(process, CONTROL_LISTENER, 0, group->address.text, &fds);
+    }
+}
+
+/* All roles meet the same kernel, so what several lack is said once. */
+static void fleet_on_sandboxed(void *argument, struct process *process, bool refused)
+{
+    struct master *master = argument;
+    const struct sandbox_state *state = &process->sandbox;
+    const struct config *config = master->next ? master->next->config : NULL;
+    char words[256], title[TITLE_MAX];
+
+    log_debug("%s is confined: %s", process_title(process, title, sizeof(title)),
+              sandbox_describe(state, words, sizeof(words)));
+    bool known = strcmp(master->sandbox_complaint, state->lacks) == 0;
+    (void)snprintf(master->sandbox_complaint, sizeof(master->sandbox_complaint), "%s",
+                   state->lacks);
+    if (!refused) {
+        if (!known)
+            log_warning("the sandbox is not whole, as unsafe_without allows: %s",
+                        state->lacks);
+    } else if (config) {
+        report_add(&master->report, REPORT_ERROR, config->file,
+                   config->proxy.unsafe_without_line, "%s", state->lacks);
+        reload_give_up(master);
+    } else if (master->state != MASTER_STOPPING) {
+        if (!known)
+            log_error("%s", state->lacks);
+        process_kill(process);
     }
 }
 

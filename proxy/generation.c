@@ -9,6 +9,8 @@
 
 #include "config/bundle.h"
 #include "config/expand.h"
+#include "config/passphrase.h"
+#include "proxy/command.h"
 #include "proxy/layout.h"
 
 struct capture {
@@ -16,6 +18,10 @@ struct capture {
     struct bundle_builder *chains; /* owned */
     struct bundle_builder *keys;   /* owned */
     struct report *report;
+    int passphrase_fd; /* owned; of the section in line passphrase_line; -1: it has none
+                          that can be had */
+    unsigned passphrase_line;
+    bool command_hung; /* one has; no other is run */
 };
 
 static char *generation_read_text(const struct source *source, size_t *length,
@@ -29,6 +35,10 @@ static bool generation_find_certificates(struct generation *generation,
                                          struct capture *capture, struct error *error);
 static bool capture_certificate(struct capture *capture,
                                 const struct config_certificate *certificate);
+static void capture_passphrase(struct capture *capture,
+                               const struct config_certificate *certificate);
+static void fetch_passphrase(struct capture *capture,
+                             const struct config_certificate *certificate);
 static void capture_clients(struct capture *capture,
                             const struct config_clients *clients);
 static void capture_policy_file(struct capture *capture,
@@ -137,7 +147,7 @@ static void generation_capture_files(struct generation *generation,
                                      size_t length, struct report *report)
 {
     const struct config *config = generation->config;
-    struct capture capture = {.config = config, .report = report};
+    struct capture capture = {.config = config, .report = report, .passphrase_fd = -1};
     struct error error;
 
     capture.chains = bundle_builder_new("pawl-bundle", &error);
@@ -153,6 +163,8 @@ static void generation_capture_files(struct generation *generation,
         if (!capture_certificate(&capture, &config->certificates[i]))
             cert_set_remove(&generation->offered, i);
     }
+    if (capture.passphrase_fd >= 0)
+        close(capture.passphrase_fd);
     for (size_t i = 0; i < config->clients_count; i++)
         capture_clients(&capture, &config->clients[i]);
     if (!generation_add_left_out(generation, capture.chains, &error))
@@ -189,6 +201,8 @@ static bool generation_find_certificates(struct generation *generation,
             (void)file_list_add(files, certificate->chain);
         if (certificate->key)
             (void)file_list_add(files, certificate->key);
+        if (certificate->passphrase_file)
+            (void)file_list_add(files, certificate->passphrase_file);
         if (certificate->staple)
             (void)file_list_add(files, certificate->staple);
     }
@@ -238,9 +252,55 @@ static bool capture_certificate(struct capture *capture,
         return false;
     if (certificate->chain)
         (void)capture_file(capture, capture->chains, certificate, certificate->chain);
+    if (certificate->passphrase_file || certificate->passphrase_command)
+        capture_passphrase(capture, certificate);
     if (certificate->staple)
         capture_staple(capture, certificate);
     return true;
+}
+
+/* The certificates of a directory have one; it is fetched once. */
+static void capture_passphrase(struct capture *capture,
+                               const struct config_certificate *certificate)
+{
+    char name[PASSPHRASE_NAME_MAX];
+    struct error error;
+
+    if (capture->passphrase_line != certificate->section.line)
+        fetch_passphrase(capture, certificate);
+    passphrase_name(certificate, name);
+    if (bundle_has(capture->keys, name))
+        return; /* NAME.pem and NAME/ of a directory */
+    if (capture->passphrase_fd < 0
+            ? !bundle_add(capture->keys, name, "", 0, &error)
+            : !bundle_add_fd(capture->keys, name, capture->passphrase_fd,
+                             CONFIG_PASSPHRASE_MAX, &error))
+        report_add(capture->report, REPORT_ERROR, capture->config->file, 0, "%s",
+                   error.text);
+}
+
+static void fetch_passphrase(struct capture *capture,
+                             const struct config_certificate *certificate)
+{
+    bool is_file = certificate->passphrase_file != NULL;
+    struct error error;
+
+    if (capture->passphrase_fd >= 0)
+        close(capture->passphrase_fd);
+    capture->passphrase_line = certificate->section.line;
+    if (is_file)
+        capture->passphrase_fd =
+            bundle_open_file(certificate->passphrase_file, CONFIG_PASSPHRASE_MAX, &error);
+    else
+        capture->passphrase_fd =
+            command_run(certificate->passphrase_command, CONFIG_PASSPHRASE_MAX,
+                        &capture->command_hung, &error);
+    if (capture->passphrase_fd < 0)
+        report_add(capture->report, REPORT_FAULT, capture->config->file,
+                   is_file ? certificate->passphrase_file_line
+                           : certificate->passphrase_command_line,
+                   "certificate \"%s\": no passphrase for its key: %s",
+                   certificate->section.name, error.text);
 }
 
 static void capture_clients(struct capture *capture, const struct config_clients *clients)

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "config/bundle.h"
+#include "config/passphrase.h"
 #include "proxy/generation.h"
 
 /* One kind of bundle while it is made anew. */
@@ -31,6 +32,7 @@ static bool is_offered(const struct generation *older,
                        const struct config_certificate *certificate);
 static bool is_same_certificate(const struct config_certificate *a,
                                 const struct config_certificate *b);
+static bool is_same_text(const char *a, const char *b);
 static bool replace_bundles(struct generation *generation, const struct reduction *chains,
                             const struct reduction *keys, struct error *error);
 static bool has_same_blob(const struct bundle *a, const struct bundle *b,
@@ -130,13 +132,18 @@ static bool copy_certificate(struct reduction *chains, struct reduction *keys,
                              struct error *error)
 {
     const struct bundle_source *source = is_older ? chains->older : chains->next;
+    const struct bundle_source *key_source = is_older ? keys->older : keys->next;
+    char passphrase[PASSPHRASE_NAME_MAX];
 
+    passphrase_name(certificate, passphrase);
+    if (bundle_source_has(key_source, passphrase) &&
+        !bundle_add_copy(keys->builder, key_source, passphrase, error))
+        return false;
     if (certificate->staple && bundle_source_has(source, certificate->staple) &&
         !bundle_add_copy(chains->builder, source, certificate->staple, error))
         return false;
     return bundle_add_copy(chains->builder, source, certificate->chain, error) &&
-           bundle_add_copy(keys->builder, is_older ? keys->older : keys->next,
-                           certificate->key, error);
+           bundle_add_copy(keys->builder, key_source, certificate->key, error);
 }
 
 /* A file that a served certificate names is there as it is now, and cannot be there as it
@@ -183,7 +190,15 @@ static bool is_same_certificate(const struct config_certificate *a,
 {
     return strcmp(a->section.name, b->section.name) == 0 && a->chain && b->chain &&
            strcmp(a->chain, b->chain) == 0 && a->key && b->key &&
-           strcmp(a->key, b->key) == 0;
+           strcmp(a->key, b->key) == 0 &&
+           is_same_text(a->passphrase_file, b->passphrase_file) &&
+           is_same_text(a->passphrase_command, b->passphrase_command);
+}
+
+/* Either may be NULL. */
+static bool is_same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
 static bool replace_bundles(struct generation *generation, const struct reduction *chains,

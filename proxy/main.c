@@ -9,6 +9,8 @@
  *   worker      public certificates            clients, backends  none
  *   keyholder   private keys                   none               none
  *   demo-app    nothing                        one loopback port  none
+ *
+ * The same in the kernel's terms is the table in sandbox_profile.c.
  */
 /* clang-format on */
 #include <fcntl.h>

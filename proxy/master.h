@@ -45,10 +45,11 @@ struct master {
     unsigned reductions;    /* of `next`, so far */
     bool renewing;          /* `next` is `current` with its files as they are now */
     bool renewal_wanted;
-    struct watch *watch;       /* owned; of the files that certificates come from */
-    struct sockets sockets;    /* owned */
-    struct identity identity;  /* whom the roles run as */
-    struct process *processes; /* owned; see fleet.c for their order */
+    struct watch *watch;      /* owned; of the files that certificates come from */
+    struct sockets sockets;   /* owned */
+    struct identity identity; /* whom the roles run as */
+    char sandbox_complaint[ERROR_TEXT_MAX]; /* logged last */
+    struct process *processes;              /* owned; see fleet.c for their order */
     size_t process_count;
     unsigned worker_count;
     uint32_t last_generation;

@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proxy/call_filter.h"
 #include "proxy/log.h"
-#include "proxy/sandbox.h"
 
 enum {
     RESTART_FIRST_MS = 50,
@@ -31,6 +31,11 @@ static void process_exec(const struct process *process, int control_fd)
 static void process_on_control(evutil_socket_t fd, short what, void *argument);
 static bool process_handle(struct process *process,
                            const struct control_message *message);
+static bool process_take_sandbox(struct process *process,
+                                 const struct control_message *message);
+static void process_hear_last_words(struct process *process);
+static void process_explain_exit(const struct process *process, int status, char *words,
+                                 size_t size);
 static void process_on_answer_timeout(evutil_socket_t fd, short what, void *argument);
 static void process_on_restart_timer(evutil_socket_t fd, short what, void *argument);
 static void process_hang_up(struct process *process);
@@ -80,6 +85,8 @@ bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBE
     process->serves = false;
     process->ending = false;
     process->log_epoch = process->log_cut = 0;
+    process->sandboxed = process->forbidden = false;
+    process->sandbox = (struct sandbox_state){0};
     process->control_event = event_new(process->base, ends[0], EV_READ | EV_PERSIST,
                                        process_on_control, process);
     if (!process->control_event || event_add(process->control_event, NULL) < 0)
@@ -131,15 +138,10 @@ void process_prepare(struct process *process, uint32_t generation,
 
 void process_reaped(struct process *process, int status)
 {
-    char words[64];
+    char words[128];
 
-    if (WIFSIGNALED(status))
-        (void)snprintf(words, sizeof(words), "was killed by signal %d (%s)",
-                       WTERMSIG(status), strsignal(WTERMSIG(status)));
-    else if (WEXITSTATUS(status) == EXEC_FAILED)
-        (void)snprintf(words, sizeof(words), "could not be executed (is /proc there?)");
-    else
-        (void)snprintf(words, sizeof(words), "exited with code %d", WEXITSTATUS(status));
+    process_hear_last_words(process);
+    process_explain_exit(process, status, words, sizeof(words));
     process_hang_up(process);
     process->pid = 0;
     process->serves = false;
@@ -148,6 +150,43 @@ void process_reaped(struct process *process, int status)
     process->events->on_exit(process->master, process, as_told ? NULL : words);
     if (!process->ending)
         process_restart_later(process);
+}
+
+/* What it said about itself before it died may come after the news of its death. */
+static void process_hear_last_words(struct process *process)
+{
+    struct control_message message;
+    struct control_fds fds;
+
+    while (process->control_fd >= 0 &&
+           control_receive(process->control_fd, false, &message, &fds) ==
+               CONTROL_MESSAGE) {
+        control_fds_close(&fds);
+        if (message.type == CONTROL_SANDBOXED || message.type == CONTROL_FORBIDDEN)
+            (void)process_handle(process, &message);
+    }
+}
+
+static void process_explain_exit(const struct process *process, int status, char *words,
+                                 size_t size)
+{
+    char name[64];
+
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS && process->forbidden)
+        (void)snprintf(words, size,
+                       "used a system call it is not allowed, %s (%u), and was killed",
+                       call_filter_name(process->forbidden_call, name, sizeof(name)),
+                       process->forbidden_call);
+    else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+        (void)snprintf(words, size,
+                       "used a system call it is not allowed and was killed");
+    else if (WIFSIGNALED(status))
+        (void)snprintf(words, size, "was killed by signal %d (%s)", WTERMSIG(status),
+                       strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) == EXEC_FAILED)
+        (void)snprintf(words, size, "could not be executed (is /proc there?)");
+    else
+        (void)snprintf(words, size, "exited with code %d", WEXITSTATUS(status));
 }
 
 void process_restart_later(struct process *process)
@@ -267,6 +306,12 @@ static bool process_handle(struct process *process, const struct control_message
     struct cert_set served;
 
     switch (message->type) {
+    case CONTROL_SANDBOXED:
+        return process_take_sandbox(process, message);
+    case CONTROL_FORBIDDEN:
+        process->forbidden = true;
+        process->forbidden_call = message->number[0];
+        return true;
     case CONTROL_FINDING:
         if (!expected || message->number[0] > REPORT_ERROR)
             return false;
@@ -306,6 +351,24 @@ static bool process_handle(struct process *process, const struct control_message
     default:
         return false;
     }
+}
+
+static bool process_take_sandbox(struct process *process,
+                                 const struct control_message *message)
+{
+    struct sandbox_state *state = &process->sandbox;
+
+    if (process->sandboxed)
+        return false;
+    process->sandboxed = true;
+    state->in_force = message->number[SANDBOXED_IN_FORCE];
+    state->landlock_abi = message->number[SANDBOXED_LANDLOCK_ABI];
+    state->uid = message->number[SANDBOXED_UID];
+    (void)snprintf(state->lacks, sizeof(state->lacks), "%.*s",
+                   (int)sizeof(state->lacks) - 1, message->text);
+    process->events->on_sandboxed(process->master, process,
+                                  message->number[SANDBOXED_REFUSED] != 0);
+    return true;
 }
 
 static void process_on_answer_timeout(evutil_socket_t fd, short what, void *argument)

@@ -11,6 +11,7 @@
 
 #include "proxy/control.h"
 #include "proxy/role.h"
+#include "proxy/sandbox.h"
 #include "proxy/stats.h"
 
 enum process_state {
@@ -26,6 +27,9 @@ struct process;
 
 /* What the master does when something happens to a process. */
 struct process_events {
+    /* Its sandbox is closed: process->sandbox says how; or, if `refused`, could not be.
+     */
+    void (*on_sandboxed)(void *master, struct process *process, bool refused);
     void (*on_finding)(void *master, enum report_level level, const char *text);
     /* It can serve these certificates of the configuration that it prepares. */
     void (*on_served)(void *master, const struct cert_set *served);
@@ -51,7 +55,11 @@ struct process {
     size_t findings;     /* that it has sent about this generation */
     unsigned failures;   /* exits in a row, each soon after its start */
     uint64_t started_ms;
-    int stats_fd;                     /* owned; -1: the role counts nothing */
+    bool sandboxed;               /* it has said what has come of its sandbox: */
+    struct sandbox_state sandbox; /* for people, as it comes from the process itself */
+    bool forbidden;               /* it has said that it dies of a system call: */
+    uint32_t forbidden_call;      /* this one */
+    int stats_fd;                 /* owned; -1: the role counts nothing */
     const struct stats_worker *stats; /* owned mapping of it, or NULL */
     struct event_base *base;          /* borrowed */
     struct event *control_event;      /* owned */

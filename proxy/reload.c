@@ -141,6 +141,10 @@ static void reload_check_fixed(struct master *master)
         report_add(&master->report, REPORT_ERROR, config->file, config->proxy.user_line,
                    "user would change from \"%s\" to \"%s\", which needs a restart",
                    old->user, config->proxy.user);
+    if (config_may_lack(master->current->config) != config_may_lack(config))
+        report_add(&master->report, REPORT_ERROR, config->file,
+                   config->proxy.unsafe_without_line,
+                   "unsafe_without would change, which needs a restart");
 }
 
 /* Even for a configuration that cannot be served one of each role is started, as long as

@@ -3,8 +3,10 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
@@ -26,6 +28,10 @@ struct role_process {
 };
 
 static bool role_begin(const struct role *role, unsigned index, struct error *error);
+static bool role_confine(const struct role *role, const struct control_message *start,
+                         struct error *error);
+static void role_await_end(void) __attribute__((noreturn));
+static void role_on_forbidden(int call);
 static bool role_open(struct role_process *process, struct error *error);
 static void role_close(struct role_process *process);
 static void role_on_control(evutil_socket_t fd, short what, void *argument);
@@ -78,10 +84,59 @@ static bool role_begin(const struct role *role, unsigned index, struct error *er
     log_configure((enum log_level)start.number[START_LOG_LEVEL],
                   (enum log_format)start.number[START_LOG_FORMAT]);
 
-    const struct identity identity = {.change = start.number[START_DROP] != 0,
-                                      .uid = start.number[START_UID],
-                                      .gid = start.number[START_GID]};
-    return sandbox_enter(&identity, error);
+    return role_confine(role, &start, error);
+}
+
+/* Closes the sandbox and tells the master what is in force, or why it cannot be. */
+static bool role_confine(const struct role *role, const struct control_message *start,
+                         struct error *error)
+{
+    const struct sandbox_request request = {
+        .profile = sandbox_profile_find(role->name),
+        .identity = {.change = start->number[START_DROP] != 0,
+                     .uid = start->number[START_UID],
+                     .gid = start->number[START_GID]},
+        .may_lack = start->number[START_MAY_LACK],
+        .on_forbidden = role_on_forbidden,
+    };
+    struct control_message answer = {.type = CONTROL_SANDBOXED};
+    struct sandbox_state state;
+
+    if (!request.profile)
+        return error_set(error, "there is no sandbox for a %s", role->name);
+    bool entered = sandbox_enter(&request, &state, error);
+    answer.number[SANDBOXED_IN_FORCE] = state.in_force;
+    answer.number[SANDBOXED_LANDLOCK_ABI] = state.landlock_abi;
+    answer.number[SANDBOXED_UID] = state.uid;
+    answer.number[SANDBOXED_REFUSED] = !entered;
+    (void)snprintf(answer.text, sizeof(answer.text), "%s",
+                   entered ? state.lacks : error->text);
+    if (!control_send(ROLE_CONTROL_FD, &answer, NULL, entered ? error : NULL))
+        return false;
+    if (!entered)
+        role_await_end();
+    return entered;
+}
+
+/* The master says once for all roles why they cannot run, and ends them. */
+static void role_await_end(void)
+{
+    struct control_message message;
+    struct control_fds fds;
+
+    while (control_receive(ROLE_CONTROL_FD, true, &message, &fds) == CONTROL_MESSAGE &&
+           message.type != CONTROL_STOP)
+        control_fds_close(&fds);
+    exit(EXIT_SUCCESS);
+}
+
+/* In a signal handler: the last this process does is to say which call it was. */
+static void role_on_forbidden(int call)
+{
+    const struct control_message message = {.type = CONTROL_FORBIDDEN,
+                                            .number = {(uint32_t)call}};
+
+    (void)send(ROLE_CONTROL_FD, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static bool role_open(struct role_process *process, struct error *error)
@@ -196,6 +251,8 @@ static bool role_handle(struct role_process *process,
     case CONTROL_STOP:
         return false;
     case CONTROL_START:
+    case CONTROL_SANDBOXED:
+    case CONTROL_FORBIDDEN:
     case CONTROL_FINDING:
     case CONTROL_SERVED:
     case CONTROL_PREPARED:

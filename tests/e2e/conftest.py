@@ -108,7 +108,8 @@ def pawl(folder, serve, running, app_cert):
     `extra` add to the sections [backend app], [limits] and the whole.
     """
     def start(backend=None, *, workers=1, certificates=None, listen=None, limits=None,
-              backend_keys=None, extra=None, descriptors=None, ready=True):
+              backend_keys=None, extra=None, descriptors=None, ready=True, wrapper=(),
+              binary=None):
         backends = backend if isinstance(backend, (list, tuple)) else [backend]
         addresses = [getattr(item, "address", item) or free_address() for item in backends]
         sections = settings.basic(listen or free_address(), certificates or [app_cert],
@@ -120,6 +121,8 @@ def pawl(folder, serve, running, app_cert):
         proxy = Pawl.from_sections(folder, sections)
         proxy.probe = _common_probe(backends)
         proxy.descriptors = descriptors
+        proxy.wrapper = list(wrapper)
+        proxy.binary = binary or proxy.binary
         running(proxy)
         return proxy.wait_ready() if ready else proxy
 

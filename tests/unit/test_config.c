@@ -292,6 +292,19 @@ static void second_default_certificate_is_reported(void **state)
                         "\"a\" in line 8");
 }
 
+static void passphrase_comes_from_a_file_or_a_command(void **state)
+{
+    (void)state;
+    read_as("proxy.ini", "[listener web]\naddress = *:443\n"
+                         "[certificate main]\nchain = a\nkey = b\n"
+                         "passphrase_file = c\npassphrase_command = /bin/echo d e\n"
+                         "[backend app]\naddress = 127.0.0.1:80\n");
+    assert_only("proxy.ini:7: certificate \"main\": passphrase_command stands instead of "
+                "passphrase_file; write one or the other");
+    assert_string_equal(config->certificates[0].passphrase_file, "c");
+    assert_string_equal(config->certificates[0].passphrase_command, "/bin/echo d e");
+}
+
 static void remote_plaintext_must_be_allowed(void **state)
 {
     (void)state;
@@ -452,6 +465,7 @@ int main(void)
         TEST(unknown_backend_is_guessed),
         TEST(listeners_with_one_address_are_reported),
         TEST(second_default_certificate_is_reported),
+        TEST(passphrase_comes_from_a_file_or_a_command),
         TEST(remote_plaintext_must_be_allowed),
         TEST(all_problems_are_reported_in_one_run),
         TEST(hostile_text_is_survived),

@@ -70,6 +70,33 @@ static void the_only_one_has_the_name_of_its_section(void **state)
     assert_string_equal(config->certificates[1].section.name, "sites");
 }
 
+static void each_certificate_has_the_passphrase_of_its_section(void **state)
+{
+    (void)state;
+    config->certificates[1].passphrase_file = strdup("/pass");
+    config->certificates[1].passphrase_file_line = 8;
+    expand_write(stream, 1, "a", "/sites/a.pem", "/sites/a.key");
+    expand_write(stream, 1, "b", "/sites/b.pem", "/sites/b.key");
+    expand();
+    assert_null(config->certificates[0].passphrase_file);
+    for (size_t i = 1; i <= 2; i++) {
+        assert_string_equal(config->certificates[i].passphrase_file, "/pass");
+        assert_int_equal(config->certificates[i].passphrase_file_line, 8);
+        assert_null(config->certificates[i].passphrase_command);
+    }
+}
+
+static void a_command_is_passed_on_like_a_file(void **state)
+{
+    (void)state;
+    config->certificates[1].passphrase_command = strdup("/bin/x y");
+    config->certificates[1].passphrase_command_line = 8;
+    expand_write(stream, 1, "", "/sites/tls.crt", "/sites/tls.key");
+    expand();
+    assert_string_equal(config->certificates[1].passphrase_command, "/bin/x y");
+    assert_int_equal(config->certificates[1].passphrase_command_line, 8);
+}
+
 static void an_empty_directory_leaves_nothing(void **state)
 {
     (void)state;
@@ -105,6 +132,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_directory_becomes_its_certificates_in_its_place),
         TEST(the_only_one_has_the_name_of_its_section),
+        TEST(each_certificate_has_the_passphrase_of_its_section),
+        TEST(a_command_is_passed_on_like_a_file),
         TEST(an_empty_directory_leaves_nothing),
         TEST(sections_that_name_files_take_nothing_from_an_index),
         TEST(a_record_that_is_cut_ends_the_index),

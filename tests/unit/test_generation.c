@@ -249,6 +249,92 @@ static void a_key_for_a_group_is_not_warned_of(void **state)
     assert_int_equal(report.count, 0);
 }
 
+/* Writes the usual text with `line` as the seventh. */
+static void write_ini_with(const char *line)
+{
+    char text[sizeof ini_text + 512];
+    const char *rest = strstr(ini_text, "[backend");
+    (void)snprintf(text, sizeof text, "%.*s%s\n%s", (int)(rest - ini_text), ini_text,
+                   line, rest);
+    write_file(ini_path, text, 0644);
+}
+
+static void a_passphrase_goes_where_the_keys_go(void **state)
+{
+    char pass_path[PATH_BYTES + 16];
+    (void)state;
+    (void)snprintf(pass_path, sizeof pass_path, "%s/pass", directory);
+    write_file(pass_path, "secret\n", 0600);
+    write_ini_with("passphrase_file = pass");
+    capture();
+    (void)unlink(pass_path);
+    assert_int_equal(report.count, 0);
+    assert_blob(generation->keys_fd, "config.passphrase.main", "secret\n");
+    assert_blob(generation->bundle_fd, "config.passphrase.main", NULL);
+    assert_int_equal(generation->files.count, 3); /* it is watched as well */
+}
+
+static void a_command_prints_the_passphrase(void **state)
+{
+    (void)state;
+    write_ini_with("passphrase_command = /bin/echo a secret");
+    capture();
+    assert_int_equal(report.count, 0);
+    assert_blob(generation->keys_fd, "config.passphrase.main", "a secret\n");
+    assert_blob(generation->bundle_fd, "config.passphrase.main", NULL);
+}
+
+static void a_missing_passphrase_becomes_an_empty_blob_and_a_fault(void **state)
+{
+    char expected[512];
+    (void)state;
+    write_ini_with("passphrase_file = pass");
+    capture();
+    (void)snprintf(expected, sizeof expected,
+                   "certificate \"main\": no passphrase for its key: cannot read "
+                   "\"%s/pass\": No such file or directory",
+                   directory);
+    assert_reported(REPORT_FAULT, 6, expected);
+    assert_blob(generation->keys_fd, "config.passphrase.main", "");
+}
+
+static void a_command_that_fails_becomes_an_empty_blob_and_a_fault(void **state)
+{
+    (void)state;
+    write_ini_with("passphrase_command = /bin/false");
+    capture();
+    assert_reported(REPORT_FAULT, 6,
+                    "certificate \"main\": no passphrase for its key: \"/bin/false\" "
+                    "ended with code 1");
+    assert_blob(generation->keys_fd, "config.passphrase.main", "");
+}
+
+static void a_directory_has_one_passphrase_that_is_fetched_once(void **state)
+{
+    char command[4 * PATH_BYTES];
+    (void)state;
+    (void)snprintf(command, sizeof command,
+                   "cd %s && mkdir sites && for i in a b; do echo x > sites/$i.pem; echo "
+                   "x > sites/$i.key; done; echo '#!/bin/sh' > run; echo \"echo x >> "
+                   "%s/runs; echo secret\" >> run; chmod 700 run; chmod 600 sites/*",
+                   directory, directory);
+    assert_int_equal(system(command), 0); // NOLINT: a path of our own
+    (void)snprintf(command, sizeof command,
+                   "[listener web]\naddress = 127.0.0.1:8443\n[certificate main]\n"
+                   "directory = sites\npassphrase_command = %s/run\n[backend app]\n"
+                   "address = 127.0.0.1:3000\n",
+                   directory);
+    write_file(ini_path, command, 0644);
+    capture();
+    (void)snprintf(command, sizeof command,
+                   "cd %s && test $(wc -l < runs) = 1 && rm -r sites run runs",
+                   directory);
+    assert_int_equal(system(command), 0); // NOLINT: a path of our own
+    assert_int_equal(report.count, 0);
+    assert_blob(generation->keys_fd, "config.passphrase.main/a", "secret\n");
+    assert_blob(generation->keys_fd, "config.passphrase.main/b", "secret\n");
+}
+
 static void the_descriptors_are_closed_on_exec(void **state)
 {
     (void)state;
@@ -281,6 +367,11 @@ int main(void)
         TEST(what_could_be_read_is_captured_despite_errors),
         TEST(a_key_that_every_user_may_read_is_warned_of),
         TEST(a_key_for_a_group_is_not_warned_of),
+        TEST(a_passphrase_goes_where_the_keys_go),
+        TEST(a_command_prints_the_passphrase),
+        TEST(a_missing_passphrase_becomes_an_empty_blob_and_a_fault),
+        TEST(a_command_that_fails_becomes_an_empty_blob_and_a_fault),
+        TEST(a_directory_has_one_passphrase_that_is_fetched_once),
         TEST(the_descriptors_are_closed_on_exec),
         TEST(freeing_nothing_is_allowed),
     };

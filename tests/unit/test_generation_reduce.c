@@ -23,7 +23,9 @@ static const char ini_text[] = "[listener web]\naddress = 127.0.0.1:8443\n"
                                "clients = staff\n"
                                "[route api]\nclients = robots\n"
                                "[certificate a]\nchain = a.pem\nkey = a.key\n"
+                               "passphrase_file = pass\n"
                                "[certificate b]\nchain = b.pem\nkey = b.key\n"
+                               "passphrase_file = pass\n"
                                "[certificate twin]\nchain = b.pem\nkey = twin.key\n"
                                "[clients staff]\nca = ca.pem\ncrl = crl.pem\n"
                                "[clients robots]\nca = ca.pem\n"
@@ -46,8 +48,8 @@ static void write_file(const char *file, const char *text)
 
 static void write_version(const char *version)
 {
-    static const char *const files[] = {"a.pem",    "a.key",  "b.pem",  "b.key",
-                                        "twin.key", "ca.pem", "crl.pem"};
+    static const char *const files[] = {"a.pem",    "a.key",  "b.pem",   "b.key",
+                                        "twin.key", "ca.pem", "crl.pem", "pass"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         write_file(files[i], version);
 }
@@ -153,6 +155,35 @@ static void what_was_served_before_is_kept_as_it_was(void **state)
     assert_int_equal(cert_set_count(&next->offered), 3);
 }
 
+static void assert_passphrase(const char *name, const char *text)
+{
+    struct bundle *bundle = bundle_open(next->keys_fd, NULL);
+    assert_non_null(bundle);
+    const struct blob blob = bundle_find(bundle, name);
+    assert_non_null(blob.data);
+    assert_int_equal(blob.size, strlen(text));
+    assert_memory_equal(blob.data, text, blob.size);
+    bundle_close(bundle);
+}
+
+static void what_is_kept_keeps_its_passphrase_of_that_time(void **state)
+{
+    (void)state;
+    reduce(1, 2, older);
+    assert_passphrase("config.passphrase.a", "old");
+    assert_passphrase("config.passphrase.b", "new");
+}
+
+static void what_has_another_passphrase_now_is_not_kept(void **state)
+{
+    (void)state;
+    free(next->config->certificates[0].passphrase_file);
+    next->config->certificates[0].passphrase_file = strdup("elsewhere");
+    reduce(1, 2, older);
+    assert_int_equal(next->kept, 0);
+    assert_blob(next->keys_fd, "a.key", NULL);
+}
+
 static void files_of_client_policies_stay_and_are_the_new_ones(void **state)
 {
     (void)state;
@@ -224,6 +255,8 @@ int main(void)
         TEST(files_of_what_is_left_out_are_not_in_the_bundles),
         TEST(roles_read_what_is_left_out),
         TEST(what_was_served_before_is_kept_as_it_was),
+        TEST(what_is_kept_keeps_its_passphrase_of_that_time),
+        TEST(what_has_another_passphrase_now_is_not_kept),
         TEST(files_of_client_policies_stay_and_are_the_new_ones),
         TEST(what_was_not_served_before_is_not_kept),
         TEST(a_shared_file_cannot_be_kept_in_two_versions),

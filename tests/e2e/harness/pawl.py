@@ -34,6 +34,8 @@ class Pawl:
         self.listen = list(listen)  # addresses that must be closed when it has ended
         self.probe = None  # called with a fresh TlsClient before the end
         self.descriptors = None  # how many files each process may have open
+        self.binary = BINARY
+        self.wrapper = []  # a program with arguments that becomes pawl
         self.guarded = False  # a client without more ado is refused: do not look
         self._arguments = [str(argument) for argument in arguments]
         self._environment = {**os.environ, **(environment or {})}
@@ -66,7 +68,7 @@ class Pawl:
         limit = [f"--nofile={self.descriptors}:{self.descriptors}"]
         wrapper = ["prlimit", *limit] if self.descriptors else []
         self.process = subprocess.Popen(
-            [*wrapper, BINARY, *self._arguments], cwd=self.folder, env=self._environment,
+            [*wrapper, *self.wrapper, self.binary, *self._arguments], cwd=self.folder, env=self._environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             start_new_session=True)
         self.log = LineReader(self.process.stderr)
