@@ -72,6 +72,9 @@ $(BUILD)/obj/%.o: %.c Makefile $(WOLFSSL)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The page is part of that object.
+$(BUILD)/obj/proxy/admin_page.o: proxy/admin_page.html
+
 $(WOLFSSL):
 	$(Q)deps/wolfssl.sh
 
@@ -210,7 +213,7 @@ uninstall: ## remove what make install has put there; the configuration stays
 
 $(BUILD)/pawl.service: packaging/pawl.service
 	@mkdir -p $(@D)
-	$(Q)sed 's#/usr/local/bin/#$(bindir)/#; s#/etc/pawl/#$(sysconfdir)/pawl/#' $< > $@
+	$(Q)sed 's#/usr/local/bin/#$(bindir)/#g; s#/etc/pawl/#$(sysconfdir)/pawl/#g' $< > $@
 
 clean: ## remove what was built, keep wolfSSL
 	rm -rf $(filter-out build/deps,$(wildcard build/*))

@@ -28,6 +28,7 @@ static const char *const tls_group_words[] = {"X25519MLKEM768", "X25519", "secp2
                                               NULL};
 static const char *const unanswered_words[] = {"close", "keep", NULL};
 static const char *const lifetime_words[] = {"window", "unlimited", NULL};
+static const char *const control_words[] = {CONTROL_AUTO, CONTROL_OFF, NULL};
 static const char *const log_level_words[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_format_words[] = {"text", "json", NULL};
 static const char *const log_target_words[] = {"stderr", "syslog", "syslog-local", NULL};
@@ -66,6 +67,16 @@ static const struct key proxy_keys[] = {
      .help =
          "Whether certificates and keys are taken anew by themselves when their files "
          "change; a pair that does not fit keeps the one in service"},
+    {.name = "control",
+     IN(proxy, control),
+     LINE(proxy, control_line),
+     .type = KEY_PATH_OR_WORD,
+     .choices = control_words,
+     .standard = CONTROL_AUTO,
+     .help =
+         "Unix socket on which pawl status, reload, stop and the like reach a running "
+         "Pawl; auto is /run/pawl/control.sock for root and "
+         "$XDG_RUNTIME_DIR/pawl/control.sock for others, if that variable is set"},
     {.name = "unsafe_without",
      IN(proxy, unsafe_without),
      LINE(proxy, unsafe_without_line),
@@ -240,3 +251,21 @@ static const struct key log_keys[] = {
              "ended well and debug lines are all written; 0 writes everything"},
 };
 const struct key_table keys_of_log = KEY_TABLE(log_keys);
+
+static const struct key admin_keys[] = {
+    {.name = "address",
+     IN(admin, addresses),
+     LINE(admin, address_line),
+     .type = KEY_LISTEN_LOCAL,
+     .sample = "127.0.0.1:9180",
+     .help = "Where to listen, on this machine only: loopback or unix:/PATH, which the "
+             "user and group that Pawl is started by can reach; nowhere if not set"},
+    {.name = "allow_remote",
+     IN(admin, allow_remote),
+     .type = KEY_BOOL,
+     .standard = "no",
+     .help =
+         "Allows other addresses, and any name in a request's Host; whoever can connect "
+         "can read everything, unencrypted"},
+};
+const struct key_table keys_of_admin = KEY_TABLE(admin_keys);

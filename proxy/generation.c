@@ -10,8 +10,8 @@
 #include "config/bundle.h"
 #include "config/expand.h"
 #include "config/passphrase.h"
-#include "proxy/command.h"
 #include "proxy/layout.h"
+#include "proxy/program.h"
 
 struct capture {
     const struct config *config;
@@ -293,7 +293,7 @@ static void fetch_passphrase(struct capture *capture,
             bundle_open_file(certificate->passphrase_file, CONFIG_PASSPHRASE_MAX, &error);
     else
         capture->passphrase_fd =
-            command_run(certificate->passphrase_command, CONFIG_PASSPHRASE_MAX,
+            program_run(certificate->passphrase_command, CONFIG_PASSPHRASE_MAX,
                         &capture->command_hung, &error);
     if (capture->passphrase_fd < 0)
         report_add(capture->report, REPORT_FAULT, capture->config->file,

@@ -22,6 +22,8 @@ static enum session_step handshake_refuse_client(struct session *session);
 static enum session_step handshake_finish(struct session *session);
 static enum session_step handshake_refuse_hello(struct session *session,
                                                 const struct hello_verdict *verdict);
+static void handshake_count(const struct session *session,
+                            const struct tls_outcome *outcome);
 static enum session_step handshake_refuse(struct session *session, uint8_t alert,
                                           enum session_reason reason, const char *detail);
 static enum session_step handshake_lost(struct session *session);
@@ -106,16 +108,29 @@ enum session_step handshake_run(struct session *session, unsigned events)
 /* The library has agreed to something; is it what the configuration allows? */
 static enum session_step handshake_finish(struct session *session)
 {
+    struct tls_outcome outcome;
     struct error error;
 
     sign_job_free(session->sign_job);
     session->sign_job = NULL;
     session->rekeyed_ms = session_now(session);
-    if (!tls_policy_holds(session->client.ssl, &session->snapshot->config->tls, &error))
+    if (!tls_policy_holds(session->client.ssl, &session->snapshot->config->tls, &outcome,
+                          &error))
         return session_end(session, STEP_END, REASON_TLS_ERROR, "%s", error.text);
     if (session->identity && !client_may_stay(session->identity, session->client.ssl))
         return handshake_refuse_client(session);
+    handshake_count(session, &outcome);
     return STEP_NEXT;
+}
+
+static void handshake_count(const struct session *session,
+                            const struct tls_outcome *outcome)
+{
+    struct stats_worker *stats = session->worker->stats;
+
+    stats->handshakes[outcome->version][outcome->group][outcome->cipher]
+                     [outcome->resumed]++;
+    histogram_add(&stats->handshake_us, stats_clock_us() - session->phase_us);
 }
 
 static void handshake_on_signed(void *argument)

@@ -27,6 +27,7 @@ static const int SIGNALS[MASTER_SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
 int master_run(const struct master_options *options)
 {
     struct master master = {.source = &options->source,
+                            .stats_fd = -1,
                             .on_ready = options->on_ready,
                             .on_ready_argument = options->on_ready_argument};
     struct error error;
@@ -50,7 +51,7 @@ void master_stop(struct master *master, int exit_code)
 {
     if (master->state == MASTER_STOPPING)
         return;
-    master->state = MASTER_STOPPING;
+    ledger_note_state(master, MASTER_STOPPING);
     master->exit_code = exit_code;
     fleet_end(master, NULL, CONTROL_STOP);
     if (fleet_running(master, NULL) == 0)
@@ -69,7 +70,7 @@ void master_drain(struct master *master)
     }
     log_info("draining");
     const struct config_limits *limits = &master->current->config->limits;
-    master->state = MASTER_DRAINING;
+    ledger_note_state(master, MASTER_DRAINING);
     fleet_end(master, &worker_role, CONTROL_DRAIN);
     /* The workers have theirs; with these gone, nobody can connect any more. */
     sockets_close(&master->sockets);
@@ -105,10 +106,15 @@ static bool master_open(struct master *master, struct error *error)
     master_raise_descriptor_limit();
     if (!sandbox_no_core_dumps(error))
         return false;
+    if (!ledger_open(master, error))
+        return false;
     master->base = event_base_new();
     if (!master->base)
         return error_set(error, "cannot make an event loop");
     if (!log_target_open(master, error) || !window_open(master, error))
+        return false;
+    master->console = console_new(master, error);
+    if (!master->console)
         return false;
     master->watch = watch_new(master->base, reload_on_change, master, error);
     if (!master->watch)
@@ -132,14 +138,17 @@ static void master_close(struct master *master)
     /* A second Ctrl-C must not turn a clean end into another. */
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all, NULL);
+    console_free(master->console, master->exit_code);
     fleet_close(master);
     window_close(master);
     watch_free(master->watch);
     sockets_close(&master->sockets);
+    admin_sockets_close(&master->admin_sockets);
     generation_free(master->current);
     generation_free(master->next);
     report_close(&master->report);
     report_close(&master->last_report);
+    ledger_close(master);
     for (size_t i = 0; i < MASTER_SIGNALS; i++) {
         if (master->signals[i])
             event_free(master->signals[i]);

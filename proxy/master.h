@@ -8,6 +8,7 @@
  *   window.c  the ticket keys
  *   log_target.c  where all processes log
  *   reload.c  prepare everywhere, then commit everywhere or nowhere
+ *   ledger.c  what of all that is counted
  */
 #ifndef PROXY_MASTER_H
 #define PROXY_MASTER_H
@@ -16,21 +17,16 @@
 
 #include "certs/ticket_keys.h"
 #include "certs/vault.h"
+#include "proxy/admin_sockets.h"
 #include "proxy/alarm.h"
+#include "proxy/console.h"
 #include "proxy/generation.h"
 #include "proxy/log_target.h"
 #include "proxy/process.h"
 #include "proxy/sandbox.h"
 #include "proxy/sockets.h"
+#include "proxy/stats_master.h"
 #include "proxy/watch.h"
-
-enum master_state {
-    MASTER_STARTING, /* the first configuration is being prepared */
-    MASTER_SERVING,
-    MASTER_RELOADING, /* another one is */
-    MASTER_DRAINING,  /* workers finish their sessions */
-    MASTER_STOPPING   /* everything ends now */
-};
 
 enum { MASTER_SIGNALS = 4 };
 
@@ -45,9 +41,10 @@ struct master {
     unsigned reductions;    /* of `next`, so far */
     bool renewing;          /* `next` is `current` with its files as they are now */
     bool renewal_wanted;
-    struct watch *watch;      /* owned; of the files that certificates come from */
-    struct sockets sockets;   /* owned */
-    struct identity identity; /* whom the roles run as */
+    struct watch *watch;    /* owned; of the files that certificates come from */
+    struct sockets sockets; /* owned */
+    struct admin_sockets admin_sockets;     /* owned */
+    struct identity identity;               /* whom the roles run as */
     char sandbox_complaint[ERROR_TEXT_MAX]; /* logged last */
     struct process *processes;              /* owned; see fleet.c for their order */
     size_t process_count;
@@ -57,9 +54,12 @@ struct master {
     struct ticket_ring *ring;   /* the ticket keys */
     uint64_t window_ms;         /* that they are made for; 0: no tickets */
     struct alarm *window_alarm; /* owned */
+    struct console *console;    /* owned; the control socket */
+    enum master_state state;    /* set by ledger_note_state alone */
+    struct stats_master *stats; /* owned mapping; there as soon as anything is */
+    int stats_fd;               /* owned; of the same page */
+    bool reload_wanted;         /* asked for while something else was under way */
     struct log_target log;
-    enum master_state state;
-    bool reload_wanted; /* asked for while something else was under way */
     int exit_code;
     struct event *signals[MASTER_SIGNALS]; /* owned */
     struct event *deadline;                /* owned; for drain and stop */
@@ -93,6 +93,9 @@ void fleet_prepare(struct master *master);
 void fleet_commit(struct master *master);
 void fleet_abort(struct master *master);
 
+/* Ends the processes that the configuration in service has no use for. */
+void fleet_settle(struct master *master);
+
 /* How many processes of the role (NULL: of any) are running. */
 size_t fleet_running(const struct master *master, const struct role *role);
 
@@ -116,6 +119,28 @@ void window_follow(struct master *master, const struct config_tls *tls);
 
 /* Gives the present keys to one worker. */
 void window_send(struct master *master, struct process *process);
+
+/* ledger.c */
+
+bool ledger_open(struct master *master, struct error *error) MUST_CHECK;
+void ledger_close(struct master *master);
+
+/* Enters a state. */
+void ledger_note_state(struct master *master, enum master_state state);
+
+/* `current` has just gone into service. */
+void ledger_note_accepted(struct master *master);
+
+/* What became of what was being prepared, and what was found in it. */
+void ledger_note_result(struct master *master, enum reload_result result,
+                        const struct report *report);
+
+/* A process was started; or it serves now, or has ended. */
+void ledger_note_start(struct master *master, const struct process *process);
+void ledger_note_process(struct master *master, const struct process *process);
+
+/* The ring has turned, and will again at `due_ms` (UINT64_MAX: never). */
+void ledger_note_window(struct master *master, uint64_t due_ms);
 
 /* reload.c
 

@@ -50,7 +50,7 @@ bool process_init(struct process *process, struct event_base *base,
     process->answer_timer = evtimer_new(base, process_on_answer_timeout, process);
     if (!process->restart_timer || !process->answer_timer)
         return error_set(error, "out of memory");
-    if (!role->take_stats)
+    if (!role->counts)
         return true;
     process->stats_fd = stats_page_new("pawl counters", sizeof(*process->stats), error);
     if (process->stats_fd < 0)
@@ -84,6 +84,7 @@ bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBE
     process->state = PROCESS_SERVING;
     process->serves = false;
     process->ending = false;
+    process->listing = 0;
     process->log_epoch = process->log_cut = 0;
     process->sandboxed = process->forbidden = false;
     process->sandbox = (struct sandbox_state){0};
@@ -94,7 +95,8 @@ bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBE
     memcpy(start.number, numbers, sizeof(start.number));
     if (!control_send(process->control_fd, &start, NULL, error))
         return false;
-    const struct control_message counters = {.type = CONTROL_STATS};
+    const struct control_message counters = {.type = CONTROL_STATS,
+                                             .number = {process->index}};
     const struct control_fds page = {.fd = {process->stats_fd, -1}};
     return process->stats_fd < 0 ||
            control_send(process->control_fd, &counters, &page, error);
@@ -339,6 +341,12 @@ static bool process_handle(struct process *process, const struct control_message
                 message->type == CONTROL_PREPARED ? PROCESS_PREPARED : PROCESS_REFUSED;
         evtimer_del(process->answer_timer);
         process->events->on_answer(process->master, process);
+        return true;
+    case CONTROL_LISTED:
+        if (process->listing == 0 || message->generation != process->listing)
+            return false;
+        process->listing = 0;
+        process->events->on_listed(process->master, process, message);
         return true;
     case CONTROL_LOG_CUT:
         /* Once for each socket. */

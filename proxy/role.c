@@ -37,6 +37,9 @@ static void role_close(struct role_process *process);
 static void role_on_control(evutil_socket_t fd, short what, void *argument);
 static bool role_handle(struct role_process *process,
                         const struct control_message *message, struct control_fds *fds);
+static bool role_list_sessions(struct role_process *process,
+                               const struct control_message *message,
+                               struct control_fds *fds);
 static void role_take_tickets(struct role_process *process,
                               const struct control_message *message);
 static void role_take_log(struct role_process *process,
@@ -226,10 +229,12 @@ static bool role_handle(struct role_process *process,
         return true;
     case CONTROL_STATS:
         if (role->take_stats && fds->fd[0] >= 0) {
-            role->take_stats(process->self, fds->fd[0]);
+            role->take_stats(process->self, message->number[0], fds->fd[0]);
             fds->fd[0] = -1;
         }
         return true;
+    case CONTROL_SESSIONS:
+        return role_list_sessions(process, message, fds);
     case CONTROL_TICKETS:
         if (role->take_tickets)
             role_take_tickets(process, message);
@@ -257,12 +262,32 @@ static bool role_handle(struct role_process *process,
     case CONTROL_SERVED:
     case CONTROL_PREPARED:
     case CONTROL_REFUSED:
+    case CONTROL_LISTED:
     case CONTROL_LOG_CUT:
     case CONTROL_TYPE_END:
         log_warning("unexpected control message %u from the master", message->type);
         return true;
     }
     return true;
+}
+
+static bool role_list_sessions(struct role_process *process,
+                               const struct control_message *message,
+                               struct control_fds *fds)
+{
+    struct control_message answer = {.type = CONTROL_LISTED,
+                                     .generation = message->generation};
+    struct error error;
+
+    if (process->role->list_sessions && fds->fd[0] >= 0) {
+        process->role->list_sessions(process->self, fds->fd[0], message->number[0],
+                                     answer.number);
+        fds->fd[0] = -1;
+    }
+    if (control_send(ROLE_CONTROL_FD, &answer, NULL, &error))
+        return true;
+    log_error("%s", error.text);
+    return false;
 }
 
 static void role_take_tickets(struct role_process *process,

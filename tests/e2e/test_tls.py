@@ -211,3 +211,12 @@ def test_a_session_is_logged_with_its_facts(pawl, serve, version):
     assert {key: line[key] for key in facts} == facts
     assert line["group"] == "X25519" and line["cipher"] and int(line["duration_ms"]) < 20000
     assert line.level == "info" and line.role == "worker 0"
+
+
+@pytest.mark.parametrize("versions", [(hello.TLS13, hello.TLS12), ()], ids=["1.3", "1.2"])
+def test_a_client_may_offer_every_suite_there_is(pawl, serve, versions):
+    """As scanners do: more of them than the library has room for by itself."""
+    suites = tuple(range(0x0001, 0x00C6)) + tuple(range(0xC001, 0xC0B6)) + hello.Hello.suites
+    proxy = pawl(serve(echo))
+    offer = hello.Hello(versions=versions, suites=suites)
+    assert hello.answer(proxy.listen[0], offer.record()) == "handshake"

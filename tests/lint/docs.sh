@@ -1,5 +1,5 @@
 #!/bin/sh
-# The documentation that is made from the code: tables of keys, commands and reasons.
+# The documentation that is made from the code: keys, figures, commands and reasons.
 #
 #   tests/lint/docs.sh PAWL write    puts it into the files
 #   tests/lint/docs.sh PAWL check    fails where they differ from it
@@ -38,13 +38,15 @@ reasons()
 }
 
 "$pawl" keys --markdown >"$work/keys.md"
+"$pawl" metrics --markdown >"$work/figures.md"
 "$pawl" keys --man >"$work/keys.man"
 packaging/commands.sh "$pawl" >"$work/commands"
 reasons >"$work/reasons"
 
 mkdir "$work/packaging"
 "$pawl" keys --ini >"$work/proxy.ini.example"
-fill keys "$work/keys.md" README.md >"$work/README.md"
+fill keys "$work/keys.md" README.md >"$work/half"
+fill figures "$work/figures.md" "$work/half" >"$work/README.md"
 fill keys "$work/keys.man" packaging/proxy.ini.5 >"$work/packaging/proxy.ini.5"
 fill commands "$work/commands" packaging/pawl.1 >"$work/half"
 fill reasons "$work/reasons" "$work/half" >"$work/packaging/pawl.1"

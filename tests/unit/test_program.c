@@ -1,5 +1,5 @@
 /* Commands of Debian, and scripts in a directory of the test's own. */
-#include "proxy/command.h"
+#include "proxy/program.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +59,7 @@ static const char *script(const char *text, mode_t mode)
 
 static bool run(const char *command)
 {
-    const int fd = command_run(command, MOST_BYTES, &hung, &error);
+    const int fd = program_run(command, MOST_BYTES, &hung, &error);
     if (fd < 0)
         return false;
     const ssize_t got = pread(fd, printed, MOST_BYTES, 0);
@@ -187,8 +187,8 @@ static void one_that_does_not_end_is_killed_with_its_children(void **state)
     (void)clock_gettime(CLOCK_MONOTONIC, &from);
     check_fails(script(text, 0700), "did not end within 10 seconds and was killed");
     (void)clock_gettime(CLOCK_MONOTONIC, &to);
-    assert_in_range(to.tv_sec - from.tv_sec, COMMAND_TIMEOUT_S - 1,
-                    COMMAND_TIMEOUT_S + 5);
+    assert_in_range(to.tv_sec - from.tv_sec, PROGRAM_TIMEOUT_S - 1,
+                    PROGRAM_TIMEOUT_S + 5);
     FILE *stream = fopen(file, "r");
     assert_non_null(stream);
     assert_int_equal(fscanf(stream, "%ld", &child), 1);

@@ -1,4 +1,4 @@
-#include "proxy/command.h"
+#include "proxy/program.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +29,7 @@ enum {
 };
 
 /* A command that is about to run, or does. */
-struct command {
+struct program {
     char text[PASSPHRASE_COMMAND_MAX];
     char *words[PASSPHRASE_WORDS_MAX + 1]; /* in text */
     char variables[VARIABLES_MAX][VARIABLE_MAX];
@@ -39,52 +39,52 @@ struct command {
     pid_t pid;
 };
 
-static bool command_check(const struct command *command, struct error *error);
-static void command_set_environment(struct command *command);
-static void command_set_variable(struct command *command, const char *name,
+static bool program_check(const struct program *program, struct error *error);
+static void program_set_environment(struct program *program);
+static void program_set_variable(struct program *program, const char *name,
                                  const char *value);
-static bool command_start(struct command *command, struct error *error);
-static void command_exec(const struct command *command, int failure_fd)
+static bool program_start(struct program *program, struct error *error);
+static void program_exec(const struct program *program, int failure_fd)
     __attribute__((noreturn));
-static bool command_take_descriptors(const struct command *command, int failure_fd);
-static void command_set_limits(void);
-static bool command_wait(const struct command *command);
-static bool command_finish(const struct command *command, size_t most_bytes, bool hung,
+static bool program_take_descriptors(const struct program *program, int failure_fd);
+static void program_set_limits(void);
+static bool program_wait(const struct program *program);
+static bool program_finish(const struct program *program, size_t most_bytes, bool hung,
                            struct error *error);
 static int64_t now_ms(void);
 
-int command_run(const char *text, size_t most_bytes, bool *hung, struct error *error)
+int program_run(const char *text, size_t most_bytes, bool *hung, struct error *error)
 {
-    struct command command = {.output_fd = -1};
+    struct program program = {.output_fd = -1};
 
-    (void)snprintf(command.text, sizeof(command.text), "%s", text);
-    passphrase_split_command(command.text, command.words);
+    (void)snprintf(program.text, sizeof(program.text), "%s", text);
+    passphrase_split_command(program.text, program.words);
     if (*hung) {
         (void)error_set(error, "\"%s\" is not run, as the command before it did not end",
-                        command.words[0]);
+                        program.words[0]);
         return -1;
     }
-    if (!command_check(&command, error))
+    if (!program_check(&program, error))
         return -1;
-    command_set_environment(&command);
-    command.output_fd = memory_file_new("pawl-passphrase");
-    if (command.output_fd < 0) {
+    program_set_environment(&program);
+    program.output_fd = memory_file_new("pawl-passphrase");
+    if (program.output_fd < 0) {
         (void)error_set_errno(error, errno, "cannot make a memory file");
         return -1;
     }
-    if (command_start(&command, error)) {
-        *hung = !command_wait(&command);
-        if (command_finish(&command, most_bytes, *hung, error))
-            return command.output_fd;
+    if (program_start(&program, error)) {
+        *hung = !program_wait(&program);
+        if (program_finish(&program, most_bytes, *hung, error))
+            return program.output_fd;
     }
-    close(command.output_fd);
+    close(program.output_fd);
     return -1;
 }
 
 /* Root may run it: then nobody else may say what it does. */
-static bool command_check(const struct command *command, struct error *error)
+static bool program_check(const struct program *program, struct error *error)
 {
-    const char *path = command->words[0];
+    const char *path = program->words[0];
     struct stat status;
 
     if (stat(path, &status) < 0)
@@ -100,29 +100,29 @@ static bool command_check(const struct command *command, struct error *error)
 }
 
 /* Nothing of ours but where systemd has put credentials. */
-static void command_set_environment(struct command *command)
+static void program_set_environment(struct program *program)
 {
     const struct passwd *user = getpwuid(geteuid());
 
-    command_set_variable(command, "PATH",
+    program_set_variable(program, "PATH",
                          "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-    command_set_variable(command, "HOME", user ? user->pw_dir : "/");
-    command_set_variable(command, "LC_ALL", "C");
-    command_set_variable(command, "CREDENTIALS_DIRECTORY",
+    program_set_variable(program, "HOME", user ? user->pw_dir : "/");
+    program_set_variable(program, "LC_ALL", "C");
+    program_set_variable(program, "CREDENTIALS_DIRECTORY",
                          getenv("CREDENTIALS_DIRECTORY"));
 }
 
-static void command_set_variable(struct command *command, const char *name,
+static void program_set_variable(struct program *program, const char *name,
                                  const char *value)
 {
-    char *variable = command->variables[command->variable_count];
+    char *variable = program->variables[program->variable_count];
 
     if (value && snprintf(variable, VARIABLE_MAX, "%s=%s", name, value) < VARIABLE_MAX)
-        command->environment[command->variable_count++] = variable;
+        program->environment[program->variable_count++] = variable;
 }
 
 /* Returns when the command is running, or could not be. */
-static bool command_start(struct command *command, struct error *error)
+static bool program_start(struct program *program, struct error *error)
 {
     int failure[2], code = 0;
     sigset_t all, before;
@@ -132,27 +132,27 @@ static bool command_start(struct command *command, struct error *error)
     /* No handler of ours runs in the child. */
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_SETMASK, &all, &before);
-    command->pid = fork();
-    if (command->pid == 0)
-        command_exec(command, failure[1]);
+    program->pid = fork();
+    if (program->pid == 0)
+        program_exec(program, failure[1]);
     const int fork_code = errno;
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
     close(failure[1]);
     ssize_t got = 0;
-    while (command->pid > 0 && (got = read(failure[0], &code, sizeof(code))) < 0 &&
+    while (program->pid > 0 && (got = read(failure[0], &code, sizeof(code))) < 0 &&
            errno == EINTR)
         continue;
     close(failure[0]);
-    if (command->pid < 0)
+    if (program->pid < 0)
         return error_set_errno(error, fork_code, "cannot fork");
     if (got != sizeof(code))
         return true;
-    (void)waitpid(command->pid, NULL, 0);
-    return error_set_errno(error, code, "cannot run \"%s\"", command->words[0]);
+    (void)waitpid(program->pid, NULL, 0);
+    return error_set_errno(error, code, "cannot run \"%s\"", program->words[0]);
 }
 
 /* In the child. */
-static void command_exec(const struct command *command, int failure_fd)
+static void program_exec(const struct program *program, int failure_fd)
 {
     sigset_t none;
 
@@ -162,20 +162,20 @@ static void command_exec(const struct command *command, int failure_fd)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)setsid(); /* a group to be killed, and no terminal to ask for a passphrase */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    command_set_limits();
+    program_set_limits();
     (void)umask(S_IRWXG | S_IRWXO);
-    if (command_take_descriptors(command, failure_fd) && chdir("/") == 0)
-        (void)execve(command->words[0], command->words, command->environment);
+    if (program_take_descriptors(program, failure_fd) && chdir("/") == 0)
+        (void)execve(program->words[0], program->words, program->environment);
     const int code = errno;
     (void)!write(FAILURE_FD, &code, sizeof(code));
     _exit(EXEC_FAILED);
 }
 
 /* Numbers above those that are to be made first, so that none is overwritten. */
-static bool command_take_descriptors(const struct command *command, int failure_fd)
+static bool program_take_descriptors(const struct program *program, int failure_fd)
 {
     const int failure = fcntl(failure_fd, F_DUPFD_CLOEXEC, FAILURE_FD + 1);
-    const int to = fcntl(command->output_fd, F_DUPFD_CLOEXEC, FAILURE_FD + 1);
+    const int to = fcntl(program->output_fd, F_DUPFD_CLOEXEC, FAILURE_FD + 1);
     const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     const int from = fcntl(null, F_DUPFD_CLOEXEC, FAILURE_FD + 1);
 
@@ -186,7 +186,7 @@ static bool command_take_descriptors(const struct command *command, int failure_
     return true;
 }
 
-static void command_set_limits(void)
+static void program_set_limits(void)
 {
     const struct rlimit core = {0, 0};
     const struct rlimit files = {FILES_MAX, FILES_MAX};
@@ -198,10 +198,10 @@ static void command_set_limits(void)
 }
 
 /* Whether it ends in time. */
-static bool command_wait(const struct command *command)
+static bool program_wait(const struct program *program)
 {
-    const int64_t until = now_ms() + COMMAND_TIMEOUT_S * 1000;
-    struct pollfd end = {.fd = pidfd_open(command->pid, 0), .events = POLLIN};
+    const int64_t until = now_ms() + PROGRAM_TIMEOUT_S * 1000;
+    struct pollfd end = {.fd = pidfd_open(program->pid, 0), .events = POLLIN};
     int ready = 0;
 
     if (end.fd < 0)
@@ -212,21 +212,21 @@ static bool command_wait(const struct command *command)
     return ready > 0;
 }
 
-static bool command_finish(const struct command *command, size_t most_bytes, bool hung,
+static bool program_finish(const struct program *program, size_t most_bytes, bool hung,
                            struct error *error)
 {
-    const char *path = command->words[0];
+    const char *path = program->words[0];
     struct stat status = {.st_size = 0};
     int result = 0;
 
     if (hung)
-        (void)kill(-command->pid, SIGKILL);
-    while (waitpid(command->pid, &result, 0) < 0 && errno == EINTR)
+        (void)kill(-program->pid, SIGKILL);
+    while (waitpid(program->pid, &result, 0) < 0 && errno == EINTR)
         continue;
     if (hung)
         return error_set(error, "\"%s\" did not end within %d seconds and was killed",
-                         path, COMMAND_TIMEOUT_S);
-    if (fstat(command->output_fd, &status) < 0)
+                         path, PROGRAM_TIMEOUT_S);
+    if (fstat(program->output_fd, &status) < 0)
         return error_set_errno(error, errno, "cannot look at what \"%s\" printed", path);
     if ((size_t)status.st_size > most_bytes)
         return error_set(error, "\"%s\" printed more than the %zu bytes allowed", path,
