@@ -7,8 +7,12 @@ _pawl_commands()
 
 _pawl_options() # pawl command
 {
-    "$1" help "$2" 2>/dev/null | grep -oE -- '(^|[^[:alnum:]-])--?[a-z][a-z-]*' |
+    local help
+    help=$("$1" help "$2" 2>/dev/null)
+    grep -oE -- '(^|[^[:alnum:]-])--?[a-z][a-z-]*' <<<"$help" |
         grep -oE -- '--?[a-z][a-z-]*' | sort -u
+    # A choice of words: usage: pawl log error|warning|info|debug
+    sed -n '1s/^usage: pawl [a-z]* \([a-z]*|[a-z|]*\).*/\1/p' <<<"$help" | tr '|' '\n'
 }
 
 _pawl()

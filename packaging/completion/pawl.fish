@@ -6,8 +6,11 @@ end
 
 function __pawl_options
     set -l command (commandline -opc)[2]
-    pawl help $command 2>/dev/null |
-        string match -ra '(?<![\w-])--?[a-z][a-z-]*' | sort -u
+    set -l help (pawl help $command 2>/dev/null)
+    string match -ra '(?<![\w-])--?[a-z][a-z-]*' -- $help | sort -u
+    # A choice of words: usage: pawl log error|warning|info|debug
+    string replace -rf '^usage: pawl [a-z]+ ([a-z]+\|[a-z|]+).*' '$1' -- $help[1] |
+        string split '|'
 end
 
 complete -c pawl -f -n __fish_use_subcommand -a '(__pawl_commands)'

@@ -125,6 +125,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
     (["help", "de"], {"demo", "dev"}),
     (["prove", "--s"], {"--sni"}),
     (["version", "-"], {"-v"}),
+    (["log", "w"], {"warning"}),
     (["check", "proxy.ini.ex"], {"proxy.ini.example"}),
     (["run", "-c", "LICE"], {"LICENSE"}),
 ])
