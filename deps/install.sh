@@ -14,7 +14,8 @@ packages() # group
     peers) echo nginx-light libnginx-mod-stream hitch haproxy stunnel4 ;;
     # What loads them, besides our own client.
     bench) echo python3 openssl wrk nghttp2-client ;;
-    lint) echo libcmocka-dev python3 clang clang-format cppcheck shellcheck ;;
+    lint) echo libcmocka-dev python3 clang clang-format cppcheck shellcheck \
+        mandoc systemd ;;
     *) echo "usage: $0 build|test|peers|bench|lint..." >&2 && return 2 ;;
     esac
 }
