@@ -58,6 +58,7 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 UNITS   := $(patsubst tests/unit/test_%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 TESTS   := $(UNITS:%=$(BUILD)/tests/test_%)
 TOOLS   := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
+BENCH_CLIENT := $(BUILD)/tests/bench/load_client
 LINK     = $(CC) $(OUR_CFLAGS) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS)
 
 all: $(PAWL) ## build pawl (the default)
@@ -125,6 +126,11 @@ $(PROBE): $(OBJECTS) $(BUILD)/obj/tests/probe/probe.o
 	@mkdir -p $(@D)
 	$(Q)$(LINK) -Wl,--wrap=sandbox_enter -o $@ $^ $(LIBS)
 
+$(BENCH_CLIENT): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/bench/*.c))
+	@echo "  LINK  $@"
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
+
 check: ## install what testing needs, then run all tests
 	@deps/install.sh build test
 	@$(MAKE) --no-print-directory check-all
@@ -171,7 +177,14 @@ e2e: $(PAWL) $(TOOLS) $(PROBE) ## run the end-to-end tests (E2E=expression selec
 	echo $$passed $$failed > $(RESULTS)/e2e.count; \
 	echo "e2e: $$passed passed, $$failed failed"; [ $$failed -eq 0 ]
 
-tests-build: $(PAWL) $(TESTS) $(TOOLS) $(PROBE)
+tests-build: $(PAWL) $(TESTS) $(TOOLS) $(PROBE) $(BENCH_CLIENT)
+
+bench: ## measure Pawl and its peers (BENCH="full small pawl hitch" selects, ROUNDS=, SECONDS=)
+	@deps/install.sh build peers bench
+	@$(MAKE) --no-print-directory -j$$(nproc) $(PAWL) $(BENCH_CLIENT)
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/bench/bench.py --pawl $(PAWL) \
+	    --client $(BENCH_CLIENT) --out $(BUILD)/bench --rounds $(or $(ROUNDS),3) \
+	    --seconds $(or $(SECONDS),5) --only "$(BENCH)"
 
 lint: ## formatting, static analysis, gcc and clang with -Werror, house rules
 	@deps/install.sh build lint
@@ -222,7 +235,7 @@ distclean: ## remove all of build/
 	rm -rf build
 
 .PHONY: all help deps demo check check-san check-all unit e2e tests-build lint format docs \
-        repro install uninstall clean distclean \
+        bench repro install uninstall clean distclean \
         $(BUILD)/pawl.service
 .DELETE_ON_ERROR:
 .PRECIOUS: $(BUILD)/obj/%.o

@@ -241,12 +241,22 @@ struct config_backend {
 
 struct config_limits {
     struct config_section section;
-    uint64_t handshake_timeout_ms;  /* from accept to the end of the handshake */
-    uint64_t connect_timeout_ms;    /* one attempt at a backend address */
-    uint64_t idle_timeout_ms;       /* no byte in either direction */
-    uint64_t half_close_timeout_ms; /* the same once one side has ended */
-    uint64_t linger_timeout_ms;     /* for the peer to take the last bytes */
-    uint64_t drain_timeout_ms;      /* from TERM to the last session's end */
+    uint64_t handshake_timeout_ms;   /* from accept to the end of the handshake */
+    uint64_t connect_timeout_ms;     /* one attempt at a backend address */
+    uint64_t idle_timeout_ms;        /* no byte in either direction */
+    uint64_t half_close_timeout_ms;  /* the same once one side has ended */
+    uint64_t linger_timeout_ms;      /* for the peer to take the last bytes */
+    uint64_t drain_timeout_ms;       /* from TERM to the last session's end */
+    uint64_t connections;            /* 0: as many as descriptors allow */
+    uint64_t accept_rate;            /* new connections in a second; 0: any number */
+    uint64_t connections_per_source; /* 0: see limits.c; UINT64_MAX: any number */
+    uint64_t handshakes_per_source;  /* in progress; 0: any number */
+    uint64_t failed_handshakes;      /* of a source before its penalty; 0: any number */
+    uint64_t penalty_ms;
+    uint64_t source_prefix_v4; /* bits of an address that make a source */
+    uint64_t source_prefix_v6;
+    bool exempt_private;        /* private addresses have no limit per source */
+    struct network_list exempt; /* nor have these */
 };
 
 struct config_log {

@@ -62,7 +62,7 @@ const struct section_type keys_sections[SECTION_KINDS] = {
                         .keys = &keys_of_limits,
                         .size = sizeof(struct config_limits),
                         .offset = offsetof(struct config, limits),
-                        .help = "How long things may take"},
+                        .help = "How long things may take, and how much clients may"},
     [SECTION_LOG] = {.word = "log",
                      .keys = &keys_of_log,
                      .size = sizeof(struct config_log),

@@ -59,7 +59,7 @@ struct section_type {
 enum key_value_type {
     KEY_BOOL,             /* bool */
     KEY_COUNT,            /* uint64_t from min to max */
-    KEY_COUNT_OR_AUTO,    /* the same; `auto` is 0 */
+    KEY_COUNT_OR_WORD,    /* the same; the words of choices are 0 and UINT64_MAX */
     KEY_DURATION,         /* uint64_t milliseconds from min to max */
     KEY_DURATION_OR_WORD, /* the same; the words of choices are 0 and UINT64_MAX */
     KEY_CHOICE,           /* an enum: the place of the word in choices */

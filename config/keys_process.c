@@ -9,6 +9,11 @@
 #define HOUR   (60 * MINUTE)
 #define DAY    (24 * HOUR)
 
+/* Far beyond any machine, small enough for all arithmetic. */
+#define COUNT_MAX 10000000
+/* What fits in the 16 bits that a source has for it. */
+#define SMALL_COUNT_MAX 50000
+
 #define IN(kind, member)   .offset = offsetof(struct config_##kind, member)
 #define LINE(kind, member) .line_offset = offsetof(struct config_##kind, member)
 
@@ -28,6 +33,9 @@ static const char *const tls_group_words[] = {"X25519MLKEM768", "X25519", "secp2
                                               NULL};
 static const char *const unanswered_words[] = {"close", "keep", NULL};
 static const char *const lifetime_words[] = {"window", "unlimited", NULL};
+static const char *const auto_words[] = {"auto", NULL};
+static const char *const auto_unlimited_words[] = {"auto", "unlimited", NULL};
+static const char *const unlimited_words[] = {"unlimited", NULL};
 static const char *const control_words[] = {CONTROL_AUTO, CONTROL_OFF, NULL};
 static const char *const log_level_words[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_format_words[] = {"text", "json", NULL};
@@ -42,7 +50,8 @@ static const char *const sandbox_words[] = {"user", "landlock", "seccomp", NULL}
 static const struct key proxy_keys[] = {
     {.name = "workers",
      IN(proxy, workers),
-     .type = KEY_COUNT_OR_AUTO,
+     .type = KEY_COUNT_OR_WORD,
+     .choices = auto_words,
      .min = 1,
      .max = CONFIG_WORKERS_MAX,
      .standard = "auto",
@@ -201,6 +210,95 @@ static const struct key limits_keys[] = {
      .standard = "30s",
      .help =
          "For the connections there are to end by themselves when Pawl is told to stop"},
+    {.name = "connections",
+     .type = KEY_COUNT_OR_WORD,
+     IN(limits, connections),
+     .choices = auto_words,
+     .min = 1,
+     .max = COUNT_MAX,
+     .standard = "auto",
+     .help = "Connections in all; auto is what the limit of open files allows. With so "
+             "many open, further ones wait in the kernel's queue. With several workers, "
+             "over which the kernel spreads connections at random, each enforces its "
+             "share of a limit with a margin for chance, so that together they may allow "
+             "somewhat more than a limit says, and refuse nobody below it"},
+    {.name = "accept_rate",
+     .type = KEY_COUNT_OR_WORD,
+     IN(limits, accept_rate),
+     .choices = unlimited_words,
+     .min = 1,
+     .max = COUNT_MAX,
+     .standard = "unlimited",
+     .help = "New connections in a second, of all clients; further ones wait in the "
+             "kernel's queue"},
+    {.name = "connections_per_source",
+     .type = KEY_COUNT_OR_WORD,
+     IN(limits, connections_per_source),
+     .choices = auto_unlimited_words,
+     .min = 1,
+     .max = COUNT_MAX,
+     .standard = "auto",
+     .help = "Connections of one source, which is a client's address or network; further "
+             "ones are reset. auto is 4096, but never more than half of all connections"},
+    {.name = "handshakes_per_source",
+     .type = KEY_COUNT_OR_WORD,
+     IN(limits, handshakes_per_source),
+     .choices = unlimited_words,
+     .min = 1,
+     .max = SMALL_COUNT_MAX,
+     .standard = "512",
+     .help = "Connections of one source whose TLS handshake is not over; further ones "
+             "are reset"},
+    {.name = "failed_handshakes",
+     .type = KEY_COUNT_OR_WORD,
+     IN(limits, failed_handshakes),
+     .choices = unlimited_words,
+     .min = 1,
+     .max = SMALL_COUNT_MAX,
+     .standard = "500",
+     .help = "Handshakes of one source that may fail by its own doing within 10s; with "
+             "more, its new connections are reset for the time of penalty. What is no "
+             "client's doing does not count (a name that is not served, a certificate "
+             "of ours it does not trust, a check that hangs up without a byte)"},
+    {.name = "penalty",
+     .type = KEY_DURATION,
+     IN(limits, penalty_ms),
+     .min = SECOND,
+     .max = DAY,
+     .standard = "30s",
+     .help = "How long new connections of a source with too many failed_handshakes are "
+             "reset"},
+    {.name = "source_prefix_v4",
+     .type = KEY_COUNT,
+     IN(limits, source_prefix_v4),
+     .min = 8,
+     .max = 32,
+     .standard = "32",
+     .help = "Bits of an IPv4 address that make a source: 32 is each address, 24 a "
+             "network of 256"},
+    {.name = "source_prefix_v6",
+     .type = KEY_COUNT,
+     IN(limits, source_prefix_v6),
+     .min = 16,
+     .max = 128,
+     .standard = "64",
+     .help =
+         "The same for IPv6, where 64 is what one household or machine gets at least"},
+    {.name = "exempt_private",
+     .type = KEY_BOOL,
+     IN(limits, exempt_private),
+     .standard = "yes",
+     .help = "Whether loopback, private, link-local and carrier-grade NAT addresses have "
+             "no limit per source: behind one there may be all clients of a load "
+             "balancer, a container network or an office"},
+    {.name = "exempt",
+     .type = KEY_NETWORKS,
+     IN(limits, exempt),
+     .is_aside = true,
+     .sample = "192.0.2.0/24, 2001:db8::1",
+     .help = "Sources without a limit, such as load balancers and monitoring. With "
+             "accept_proxy the source is whom the PROXY header names, and the load "
+             "balancer itself is never limited"},
 };
 const struct key_table keys_of_limits = KEY_TABLE(limits_keys);
 

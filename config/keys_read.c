@@ -7,7 +7,7 @@
 #include "config/bundle.h"
 #include "config/passphrase.h"
 
-static bool read_count_or_auto(const struct key *key, const char *text, uint64_t *value,
+static bool read_count_or_word(const struct key *key, const char *text, uint64_t *value,
                                struct error *error);
 static bool read_duration_or_word(const struct key *key, const char *text,
                                   uint64_t *value, struct error *error);
@@ -122,8 +122,8 @@ bool keys_read(const struct key *key, const char *text, const char *file, void *
         return value_read_bool(text, place, error);
     case KEY_COUNT:
         return value_read_count(text, key->min, key->max, place, error);
-    case KEY_COUNT_OR_AUTO:
-        return read_count_or_auto(key, text, place, error);
+    case KEY_COUNT_OR_WORD:
+        return read_count_or_word(key, text, place, error);
     case KEY_DURATION:
         return value_read_duration(text, key->min, key->max, place, error);
     case KEY_DURATION_OR_WORD:
@@ -161,6 +161,7 @@ void keys_describe(const struct key *key, char *text, size_t size)
 {
     char min[32];
     char max[32];
+    char words[64];
     switch (key->type) {
     case KEY_BOOL:
         snprintf(text, size, "yes, no");
@@ -168,8 +169,9 @@ void keys_describe(const struct key *key, char *text, size_t size)
     case KEY_COUNT:
         snprintf(text, size, "%" PRIu64 " to %" PRIu64, key->min, key->max);
         return;
-    case KEY_COUNT_OR_AUTO:
-        snprintf(text, size, "auto, %" PRIu64 " to %" PRIu64, key->min, key->max);
+    case KEY_COUNT_OR_WORD:
+        join_choices(key, words, sizeof(words));
+        snprintf(text, size, "%s, %" PRIu64 " to %" PRIu64, words, key->min, key->max);
         return;
     case KEY_DURATION:
         value_write_duration(key->min, min, sizeof(min));
@@ -222,17 +224,24 @@ void keys_describe(const struct key *key, char *text, size_t size)
     }
 }
 
-static bool read_count_or_auto(const struct key *key, const char *text, uint64_t *value,
+static bool read_count_or_word(const struct key *key, const char *text, uint64_t *value,
                                struct error *error)
 {
-    if (strcmp(text, "auto") == 0) {
+    const char *second = key->choices[1];
+    if (strcmp(text, key->choices[0]) == 0) {
         *value = 0;
+        return true;
+    }
+    if (second != NULL && strcmp(text, second) == 0) {
+        *value = UINT64_MAX;
         return true;
     }
     if (strspn(text, "0123456789") != strlen(text)) {
         return error_set(
-            error, "\"%s\" is neither \"auto\" nor a number from %" PRIu64 " to %" PRIu64,
-            text, key->min, key->max);
+            error,
+            "\"%s\" is neither \"%s\"%s%s%s nor a number from %" PRIu64 " to %" PRIu64,
+            text, key->choices[0], second != NULL ? " nor \"" : "",
+            second != NULL ? second : "", second != NULL ? "\"" : "", key->min, key->max);
     }
     return value_read_count(text, key->min, key->max, value, error);
 }

@@ -11,10 +11,12 @@ packages() # group
     test) echo libcmocka-dev python3 python3-pytest curl openssl chromium libnss3-tools \
         tcpdump tshark prometheus ;;
     # Servers to measure against; their packages start them where an init system runs.
-    peers) echo nginx-light hitch haproxy ;;
+    peers) echo nginx-light libnginx-mod-stream hitch haproxy stunnel4 ;;
+    # What loads them, besides our own client.
+    bench) echo python3 openssl wrk nghttp2-client ;;
     lint) echo libcmocka-dev python3 clang clang-format cppcheck shellcheck \
         mandoc systemd ;;
-    *) echo "usage: $0 build|test|peers|lint..." >&2 && return 2 ;;
+    *) echo "usage: $0 build|test|peers|bench|lint..." >&2 && return 2 ;;
     esac
 }
 

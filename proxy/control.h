@@ -51,6 +51,7 @@ enum control_start_number {
     START_LOG_LEVEL,
     START_LOG_FORMAT,
     START_MAY_LACK, /* bits by enum sandbox_part */
+    START_WORKERS,  /* how many there are, also where the configuration says auto */
     CONTROL_NUMBERS
 };
 

@@ -246,6 +246,7 @@ static bool fleet_launch(struct master *master, struct process *process,
         [START_LOG_LEVEL] = generation->config->log.level,
         [START_LOG_FORMAT] = generation->config->log.format,
         [START_MAY_LACK] = config_may_lack(generation->config),
+        [START_WORKERS] = master->worker_count,
     };
 
     bool started = process_start(process, numbers, error);

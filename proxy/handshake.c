@@ -28,10 +28,14 @@ static enum session_step handshake_refuse(struct session *session, uint8_t alert
                                           enum session_reason reason, const char *detail);
 static enum session_step handshake_lost(struct session *session);
 static enum session_step handshake_failed(struct session *session);
+static bool handshake_alert_is_ours(const struct session *session);
 static const char *handshake_alert_words(int alert);
 
 enum {
     ALERT_HANDSHAKE_FAILURE = 40,
+    ALERT_BAD_CERTIFICATE = 42,
+    ALERT_CERTIFICATE_UNKNOWN = 46, /* the last of those about a certificate but one */
+    ALERT_UNKNOWN_CA = 48,
     ALERT_UNRECOGNIZED_NAME = 112,
     ALERT_NO_APPLICATION_PROTOCOL = 120,
     ALERT_LEVEL_FATAL = 2
@@ -305,6 +309,47 @@ static enum session_step handshake_failed(struct session *session)
                            session->certificate->name);
     return session_end(session, STEP_END, REASON_TLS_ERROR, "%s",
                        stream_error_text(client));
+}
+
+bool handshake_blames_client(const struct session *session)
+{
+    static const bool blamed[SESSION_REASONS] = {
+        [REASON_CLIENT_CLOSED] = true,
+        [REASON_CLIENT_RESET] = true,
+        [REASON_HANDSHAKE_TIMEOUT] = true,
+        [REASON_HELLO_REFUSED] = true,
+        [REASON_CLIENT_CERT_MISSING] = true,
+        [REASON_CLIENT_CERT_UNTRUSTED] = true,
+        [REASON_CLIENT_CERT_EXPIRED] = true,
+        [REASON_CLIENT_CERT_REVOKED] = true,
+        [REASON_CLIENT_CERT_EKU] = true,
+        [REASON_CLIENT_CERT_NOT_ALLOWED] = true,
+        [REASON_TLS_ALERT] = true,
+        [REASON_TLS_ERROR] = true,
+        [REASON_FLOOD] = true,
+    };
+    enum session_reason reason = session->reason;
+
+    if (!blamed[reason])
+        return false;
+    /* Hanging up costs us something only once there was a whole hello. */
+    if (reason == REASON_CLIENT_CLOSED || reason == REASON_CLIENT_RESET)
+        return session->ended_in == SESSION_HANDSHAKE;
+    if (reason == REASON_HANDSHAKE_TIMEOUT && session->sign_job)
+        return !sign_job_is_waiting(session->sign_job);
+    return reason != REASON_TLS_ALERT || !handshake_alert_is_ours(session);
+}
+
+/* Whether the alert says that the client cannot do with our certificate. */
+static bool handshake_alert_is_ours(const struct session *session)
+{
+    WOLFSSL_ALERT_HISTORY history;
+
+    if (wolfSSL_get_alert_history(session->client.ssl, &history) != WOLFSSL_SUCCESS)
+        return false;
+    return (history.last_rx.code >= ALERT_BAD_CERTIFICATE &&
+            history.last_rx.code <= ALERT_CERTIFICATE_UNKNOWN) ||
+           history.last_rx.code == ALERT_UNKNOWN_CA;
 }
 
 static enum session_step handshake_refuse_client(struct session *session)

@@ -18,6 +18,10 @@ enum accept_result { ACCEPT_TAKEN, ACCEPT_EMPTY, ACCEPT_EXHAUSTED };
 
 static void listener_on_readable(evutil_socket_t fd, short what, void *argument);
 static enum accept_result listener_accept(struct listener *listener);
+static void listener_admit(struct listener *listener, int fd,
+                           const struct sockaddr *peer);
+static void listener_refuse(struct listener *listener, int fd, enum limits_answer answer,
+                            uint32_t source);
 static void listener_accept_empty(struct listener *listener);
 static const struct config_listener *listener_config(const struct config *config,
                                                      const char *address);
@@ -147,14 +151,12 @@ static enum accept_result listener_accept(struct listener *listener)
     struct sockaddr_storage peer;
     socklen_t length = sizeof(peer);
 
-    if (listener->worker->session_count >= listener->worker->session_max) {
-        worker_pause_accepting(listener->worker, "no descriptors are left for more");
+    if (!worker_may_accept(listener->worker))
         return ACCEPT_EXHAUSTED;
-    }
     int fd = accept4(listener->fd, (struct sockaddr *)&peer, &length,
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-        session_start(listener->worker, listener->config, fd, (struct sockaddr *)&peer);
+        listener_admit(listener, fd, (struct sockaddr *)&peer);
         return ACCEPT_TAKEN;
     }
     switch (errno) {
@@ -180,6 +182,43 @@ static enum accept_result listener_accept(struct listener *listener)
         /* That one connection failed before it was accepted. */
         return ACCEPT_TAKEN;
     }
+}
+
+/* Who the client is behind a load balancer is not known yet. */
+static void listener_admit(struct listener *listener, int fd, const struct sockaddr *peer)
+{
+    struct worker *worker = listener->worker;
+    enum limits_answer answer = LIMITS_ADMITTED;
+    uint32_t source = 0;
+
+    if (!listener->config->accept_proxy)
+        answer = limits_enter(worker->limits, peer, worker->now_ms, &source);
+    if (answer != LIMITS_ADMITTED) {
+        listener_refuse(listener, fd, answer, source);
+        return;
+    }
+    limits_on_accepted(worker->limits);
+    session_start(worker, listener->config, fd, peer, source);
+}
+
+/* With a reset, so that nothing of the connection stays in the kernel.  The line has no
+ * port: those of a flood are alike. */
+static void listener_refuse(struct listener *listener, int fd, enum limits_answer answer,
+                            uint32_t source)
+{
+    const struct linger reset = {.l_onoff = 1};
+    char text[LIMITS_SOURCE_TEXT_MAX];
+    struct log_line line;
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    close(fd);
+    if (!log_enabled(LOG_LEVEL_INFO))
+        return;
+    log_begin(&line, LOG_LEVEL_INFO, "connection refused");
+    log_text(&line, "source", limits_source_text(listener->worker->limits, source, text));
+    log_text(&line, "listener", listener->config->section.name);
+    log_text(&line, "reason", limits_answer_name(answer));
+    log_end(&line);
 }
 
 /* At most what the queue holds: a flood must not keep it open. */

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proxy/session.h"
+#include "proxy/worker.h"
 
 static bool origin_is_trusted(const struct session *session);
+static enum session_step origin_enter(struct session *session);
 static bool origin_take(struct session *session, const struct proxy_header *header);
 
 enum session_step origin_run(struct session *session, unsigned events)
@@ -45,7 +46,21 @@ enum session_step origin_run(struct session *session, unsigned events)
     stream_skip(client, header.length);
     if (header.known && !origin_take(session, &header))
         return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory");
-    return STEP_NEXT;
+    return header.known ? origin_enter(session) : STEP_NEXT;
+}
+
+/* The balancer was not asked for; now there is a client. */
+static enum session_step origin_enter(struct session *session)
+{
+    struct worker *worker = session->worker;
+    enum limits_answer answer = limits_enter(worker->limits, &session->origin->client.any,
+                                             worker->now_ms, &session->source);
+
+    if (answer == LIMITS_ADMITTED)
+        return STEP_NEXT;
+    session->source = 0;
+    return session_end(session, STEP_CLOSE, REASON_SOURCE_LIMIT, "%s",
+                       limits_answer_name(answer));
 }
 
 static bool origin_is_trusted(const struct session *session)

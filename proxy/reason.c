@@ -10,6 +10,7 @@ static const struct reason reasons[SESSION_REASONS] = {
     [REASON_BACKEND_RESET] = {"backend_reset", false, LOG_LEVEL_WARNING},
     [REASON_PROXY_UNTRUSTED] = {"proxy_untrusted", false, LOG_LEVEL_INFO},
     [REASON_PROXY_MALFORMED] = {"proxy_malformed", false, LOG_LEVEL_WARNING},
+    [REASON_SOURCE_LIMIT] = {"source_limit", false, LOG_LEVEL_INFO},
     [REASON_HANDSHAKE_TIMEOUT] = {"handshake_timeout", false, LOG_LEVEL_INFO},
     [REASON_IDLE_TIMEOUT] = {"idle_timeout", true, LOG_LEVEL_INFO},
     [REASON_HALF_CLOSE_TIMEOUT] = {"half_close_timeout", true, LOG_LEVEL_INFO},

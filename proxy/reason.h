@@ -19,6 +19,7 @@ enum session_reason {
     REASON_BACKEND_RESET,
     REASON_PROXY_UNTRUSTED, /* it may not say who its clients are */
     REASON_PROXY_MALFORMED,
+    REASON_SOURCE_LIMIT, /* which one the detail says */
     REASON_HANDSHAKE_TIMEOUT,
     REASON_IDLE_TIMEOUT,
     REASON_HALF_CLOSE_TIMEOUT,

@@ -21,13 +21,14 @@ struct role_process {
     void *self;
     struct event_base *base;
     struct event *control_event;
+    unsigned workers;            /* that Pawl runs */
     uint32_t generation;         /* prepared last */
     struct log_timer *log_timer; /* owned */
     uint32_t log_epoch;          /* of the log's socket */
     uint32_t log_cut;            /* of the one that the master was told is dead */
 };
 
-static bool role_begin(const struct role *role, unsigned index, struct error *error);
+static bool role_begin(struct role_process *process, unsigned index, struct error *error);
 static bool role_confine(const struct role *role, const struct control_message *start,
                          struct error *error);
 static void role_await_end(void) __attribute__((noreturn));
@@ -60,7 +61,7 @@ int role_run(const struct role *role, unsigned index)
     struct role_process process = {.role = role};
     struct error error;
 
-    if (!role_begin(role, index, &error) || !role_open(&process, &error)) {
+    if (!role_begin(&process, index, &error) || !role_open(&process, &error)) {
         log_error("%s", error.text);
         role_close(&process);
         return 1;
@@ -71,8 +72,9 @@ int role_run(const struct role *role, unsigned index)
 }
 
 /* Names the process and gives up its rights before anything else is read. */
-static bool role_begin(const struct role *role, unsigned index, struct error *error)
+static bool role_begin(struct role_process *process, unsigned index, struct error *error)
 {
+    const struct role *role = process->role;
     struct control_message start;
     struct control_fds fds;
     char title[64];
@@ -88,6 +90,7 @@ static bool role_begin(const struct role *role, unsigned index, struct error *er
     control_fds_close(&fds);
     log_configure((enum log_level)start.number[START_LOG_LEVEL],
                   (enum log_format)start.number[START_LOG_FORMAT]);
+    process->workers = start.number[START_WORKERS];
 
     return role_confine(role, &start, error);
 }
@@ -391,6 +394,9 @@ static void role_build(struct role_process *process, const struct control_fds *f
     }
     struct config *config = config_read_bundle(bundle, report);
     if (config) {
+        /* The sandbox does not let a role count processors. */
+        if (config->proxy.workers == 0)
+            config->proxy.workers = process->workers;
         process->role->prepare(process->self, config, bundle, keys, report);
     }
     bundle_close(keys);

@@ -40,23 +40,27 @@ static void session_on_client(evutil_socket_t fd, short what, void *argument);
 static void session_on_backend(evutil_socket_t fd, short what, void *argument);
 static void session_on_timer(evutil_socket_t fd, short what, void *argument);
 static void session_move(struct session *session, enum session_state state);
+static void session_end_handshake(const struct session *session);
 static void session_count(const struct session *session);
 static void session_log(const struct session *session);
 static void session_log_tls(const struct session *session, struct log_line *line);
 
 void session_start(struct worker *worker, const struct config_listener *listener, int fd,
-                   const struct sockaddr *peer)
+                   const struct sockaddr *peer, uint32_t source)
 {
     struct session *session = calloc(1, sizeof(*session));
 
     if (!session) {
         close(fd);
+        (void)limits_end_handshake(worker->limits, source, false, worker->now_ms);
+        limits_leave(worker->limits, source);
         worker_pause_accepting(worker, strerror(ENOMEM));
         return;
     }
     session->worker = worker;
     session->snapshot = snapshot_keep(worker->current);
     session->listener = listener;
+    session->source = source;
     session->state = listener->accept_proxy ? SESSION_PROXY : SESSION_HELLO;
     session->started_ms = session->active_ms = worker->now_ms;
     session->phase_us = stats_clock_us();
@@ -118,7 +122,29 @@ static void session_move(struct session *session, enum session_state state)
 
     counts[session->state]--;
     counts[state]++;
+    if (session->state <= SESSION_HANDSHAKE && state > SESSION_HANDSHAKE)
+        session_end_handshake(session);
     session->state = state;
+}
+
+/* For the limits of its source: one handshake less is in progress. */
+static void session_end_handshake(const struct session *session)
+{
+    struct worker *worker = session->worker;
+    char source[LIMITS_SOURCE_TEXT_MAX];
+    struct log_line line;
+
+    if (!session->source ||
+        !limits_end_handshake(worker->limits, session->source,
+                              handshake_blames_client(session), worker->now_ms) ||
+        !log_enabled(LOG_LEVEL_INFO))
+        return;
+    log_begin(&line, LOG_LEVEL_INFO, "source penalized");
+    log_text(&line, "source",
+             limits_source_text(worker->limits, session->source, source));
+    log_text(&line, "listener", session->listener->section.name);
+    log_text(&line, "reason", "failed_handshakes");
+    log_end(&line);
 }
 
 void session_close(struct session *session)
@@ -127,11 +153,14 @@ void session_close(struct session *session)
 
     session_log(session);
     session_count(session);
+    if (session->state <= SESSION_HANDSHAKE)
+        session_end_handshake(session);
+    limits_leave(worker->limits, session->source);
     event_del(&session->client_event);
     event_del(&session->backend_event);
     event_del(&session->timer);
     sign_job_free(session->sign_job);
-    stream_close(&session->client, false);
+    stream_close(&session->client, session->reason == REASON_SOURCE_LIMIT);
     client_free(session->identity);
     stream_close(&session->backend, session_cuts_backend(session));
     session_leave_target(session);

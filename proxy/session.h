@@ -100,6 +100,7 @@ struct session {
     struct session_peer peer;
     struct hello_scan scan;
     struct session_connect connect;
+    uint32_t source; /* in the worker's limits; 0: it has none */
     enum session_state state;
     enum session_state ended_in; /* the state in which `reason` arose */
     enum session_reason reason;
@@ -110,9 +111,10 @@ struct session {
 TAILQ_HEAD(session_list, session);
 
 /* Begins a session on an accepted socket (taken) and runs it at once: with
- * TCP_DEFER_ACCEPT the ClientHello is there already. */
+ * TCP_DEFER_ACCEPT the ClientHello is there already.  `source` is of the worker's limits,
+ * which have let it in. */
 void session_start(struct worker *worker, const struct config_listener *listener, int fd,
-                   const struct sockaddr *peer);
+                   const struct sockaddr *peer, uint32_t source);
 
 /* The only entry; `events` is a set of enum session_event. */
 void session_on_event(struct session *session, unsigned events);
@@ -164,6 +166,9 @@ enum session_step handshake_run_hello(struct session *session, unsigned events);
 enum session_step handshake_run(struct session *session, unsigned events);
 enum session_step backend_run(struct session *session, unsigned events);
 enum session_step relay_run(struct session *session, unsigned events);
+
+/* Whether the client is to blame for a handshake that ended with the session's reason. */
+bool handshake_blames_client(const struct session *session);
 
 /* When RELAY next has something to do about time. */
 uint64_t relay_deadline(const struct session *session);

@@ -64,6 +64,7 @@ void stats_worker_begin(struct stats_worker *stats)
 {
     stats->generation = 0;
     stats->signatures.waiting = 0;
+    stats->limits.sources = 0;
     memset(stats->sessions, 0, sizeof(stats->sessions));
     for (size_t i = 0; i < STATS_BACKENDS; i++)
         stats->backends[i].down = stats->backends[i].addresses =

@@ -19,6 +19,7 @@
 #include "config/histogram.h"
 #include "proxy/error.h"
 #include "proxy/hello.h"
+#include "proxy/limits.h"
 #include "proxy/reason.h"
 #include "proxy/session_state.h"
 
@@ -58,6 +59,7 @@ struct stats_worker {
     struct histogram connect_us;   /* of one attempt that succeeded */
     struct histogram session_ms;   /* from accept to close, of established ones */
     struct stats_backend backends[STATS_BACKENDS];
+    struct limits_counts limits;
     /* gauges */
     uint64_t generation; /* being served */
     uint64_t sessions[SESSION_STATES];

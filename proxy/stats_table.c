@@ -14,6 +14,7 @@ static const char *group_word(size_t place);
 static const char *cipher_word(size_t place);
 static const char *resumed_word(size_t place);
 static const char *reason_word(size_t place);
+static const char *limit_word(size_t place);
 static const char *refusal_word(size_t place);
 static const char *session_word(size_t place);
 static const char *state_word(size_t place);
@@ -44,9 +45,35 @@ const struct stats_family stats_families[] = {
      WORKERS(accepted),
      .type = STATS_COUNTER},
     {.name = "accept_pauses_total",
-     .help = "Times that accepting paused, for want of descriptors or memory",
+     .help = "Times that accepting paused: for want of descriptors or memory, or for a "
+             "limit",
      WORKERS(accept_pauses),
      .type = STATS_COUNTER},
+    {.name = "accept_waits_connections_total",
+     .help = "Times that accepting had to wait because all connections were in use",
+     WORKERS(limits.wait_connections),
+     .type = STATS_COUNTER},
+    {.name = "accept_waits_rate_total",
+     .help = "Times that accepting had to wait for accept_rate",
+     WORKERS(limits.wait_rate),
+     .type = STATS_COUNTER},
+    {.name = "connections_refused_total",
+     .help = "Connections reset because of the limits of their source",
+     WORKERS(limits.refused),
+     .type = STATS_COUNTER,
+     .labels = {{"reason", LIMITS_REFUSALS, limit_word}}},
+    {.name = "source_penalties_total",
+     .help = "Times that a source was shut out for its failed handshakes",
+     WORKERS(limits.penalties),
+     .type = STATS_COUNTER},
+    {.name = "connections_unlimited_total",
+     .help = "Connections whose source could not be counted, for want of room",
+     WORKERS(limits.unknown),
+     .type = STATS_COUNTER},
+    {.name = "sources",
+     .help = "Sources of connections that are remembered",
+     WORKERS(limits.sources),
+     .type = STATS_GAUGE},
     {.name = "handshakes_total",
      .help = "TLS handshakes that succeeded",
      WORKERS(handshakes),
@@ -364,6 +391,11 @@ static const char *resumed_word(size_t place)
 static const char *reason_word(size_t place)
 {
     return reason_of((enum session_reason)place)->name;
+}
+
+static const char *limit_word(size_t place)
+{
+    return limits_answer_name((enum limits_answer)(place + 1));
 }
 
 static const char *refusal_word(size_t place)

@@ -35,6 +35,7 @@ static void worker_drain(void *self);
 static void worker_close(void *self);
 static size_t worker_session_max(void);
 static bool worker_has_listeners(const struct worker *worker);
+static void worker_resume_accepting(struct worker *worker);
 static void worker_on_accept_resume(evutil_socket_t fd, short what, void *argument);
 static void worker_on_drain_timeout(evutil_socket_t fd, short what, void *argument);
 
@@ -79,9 +80,25 @@ void worker_pause_accepting(struct worker *worker, const char *cause)
     evtimer_add(worker->accept_resume, &ACCEPT_PAUSE);
 }
 
+bool worker_may_accept(struct worker *worker)
+{
+    enum limits_wait wait =
+        limits_may_accept(worker->limits, worker->session_count, worker->now_ms);
+
+    if (wait == LIMITS_GO)
+        return true;
+    if (!worker->accept_paused)
+        worker->accept_waits_for_room = wait != LIMITS_WAIT_RATE;
+    worker_pause_accepting(worker, limits_wait_words(wait));
+    return false;
+}
+
 void worker_on_session_closed(struct worker *worker)
 {
     worker->session_count--;
+    if (worker->accept_waits_for_room &&
+        limits_has_room(worker->limits, worker->session_count))
+        worker_resume_accepting(worker);
     if (worker->draining && worker->session_count == 0)
         event_base_loopexit(worker->base, NULL);
 }
@@ -94,7 +111,6 @@ static void *worker_open(struct event_base *base, struct error *error)
         goto fail;
     worker->base = base;
     pool_set_init(&worker->pools, base);
-    worker->session_max = worker_session_max();
     TAILQ_INIT(&worker->sessions);
     SLIST_INIT(&worker->listeners);
     worker->scratch = calloc(1, sizeof(*worker->scratch));
@@ -102,7 +118,8 @@ static void *worker_open(struct event_base *base, struct error *error)
     worker->drain_timer = evtimer_new(base, worker_on_drain_timeout, worker);
     if (!worker->scratch || !worker->accept_resume || !worker->drain_timer)
         goto fail;
-    if ((worker->keyholder = keyholder_client_new(base, error)) &&
+    if ((worker->limits = limits_new(worker_session_max(), error)) &&
+        (worker->keyholder = keyholder_client_new(base, error)) &&
         (worker->tickets = ticket_keys_new(error)) &&
         (worker->tickets_end = alarm_new(base, worker_on_tickets_end, worker, error)) &&
         (worker->residue_due = alarm_new(base, worker_on_residue_due, worker, error)))
@@ -166,6 +183,8 @@ static void worker_commit(void *self, uint32_t generation)
     worker->current = worker->prepared;
     worker->prepared = NULL;
     worker->stats->generation = generation;
+    limits_follow(worker->limits, &worker->current->config->limits,
+                  config_worker_count(worker->current->config), &worker->stats->limits);
     worker_on_residue_due(worker);
     listener_adopt_all(worker);
     log_debug("serving configuration %u", generation);
@@ -325,9 +344,17 @@ static void worker_close(void *self)
         event_free(worker->accept_resume);
     if (worker->drain_timer)
         event_free(worker->drain_timer);
+    limits_free(worker->limits);
     free(worker->scratch);
     stats_page_unmap(worker->stats, sizeof(*worker->stats));
     free(worker);
+}
+
+static void worker_resume_accepting(struct worker *worker)
+{
+    worker->accept_paused = worker->accept_waits_for_room = false;
+    evtimer_del(worker->accept_resume);
+    listener_resume_all(worker);
 }
 
 static void worker_on_accept_resume(evutil_socket_t fd, short what, void *argument)
@@ -336,8 +363,7 @@ static void worker_on_accept_resume(evutil_socket_t fd, short what, void *argume
 
     (void)fd;
     (void)what;
-    worker->accept_paused = false;
-    listener_resume_all(worker);
+    worker_resume_accepting(worker);
 }
 
 static void worker_on_drain_timeout(evutil_socket_t fd, short what, void *argument)

@@ -12,6 +12,7 @@
 #include "certs/keyholder_client.h"
 #include "certs/ticket_keys.h"
 #include "proxy/alarm.h"
+#include "proxy/limits.h"
 #include "proxy/listener.h"
 #include "proxy/role.h"
 #include "proxy/session.h"
@@ -31,12 +32,13 @@ struct worker {
     struct listener_list listeners;     /* owned */
     struct session_list sessions;       /* owned */
     size_t session_count;
-    size_t session_max; /* that the limit of descriptors allows, with some to spare */
+    struct limits *limits;       /* owned */
     struct event *accept_resume; /* owned; ends a pause of accepting */
     struct event *drain_timer;   /* owned */
     uint64_t now_ms;             /* monotonic, of the event being handled */
     uint64_t pause_logged_ms;    /* when a pause of accepting was logged last */
     bool accept_paused;
+    bool accept_waits_for_room; /* the pause ends when sessions do */
     bool draining;
 };
 
@@ -48,6 +50,9 @@ void worker_tick(struct worker *worker);
 
 /* Stops accepting for a moment: descriptors or memory have run out. */
 void worker_pause_accepting(struct worker *worker, const char *cause);
+
+/* Whether the limits allow one more connection; if not, accepting pauses. */
+bool worker_may_accept(struct worker *worker);
 
 /* Called when a session has left the list. */
 void worker_on_session_closed(struct worker *worker);

@@ -170,6 +170,25 @@ static void workers_are_auto_or_in_range(void **state)
     assert_no_error();
 }
 
+static void numbers_take_the_words_of_their_key(void **state)
+{
+    (void)state;
+    assert_text_reports(MINIMAL "[limits]\nconnections_per_source = off\n",
+                        "a.ini:9: connections_per_source in [limits]: \"off\" is neither "
+                        "\"auto\" nor \"unlimited\" nor a number from 1 to 10000000");
+    clean(NULL);
+    read_as("a.ini", MINIMAL "[limits]\nconnections_per_source = unlimited\n"
+                             "accept_rate = unlimited\nhandshakes_per_source = 7\n");
+    assert_no_error();
+    assert_true(config->limits.connections_per_source == UINT64_MAX);
+    assert_int_equal(config->limits.accept_rate, 0);
+    assert_int_equal(config->limits.handshakes_per_source, 7);
+    clean(NULL);
+    read_as("a.ini", MINIMAL "[limits]\nconnections_per_source = auto\n");
+    assert_no_error();
+    assert_int_equal(config->limits.connections_per_source, 0);
+}
+
 static void default_is_valid(enum section_kind kind, const struct key *key)
 {
     struct error error = {.text = ""};
@@ -268,6 +287,7 @@ int main(void)
         TEST(every_key_reaches_its_field),
         TEST(value_out_of_range_says_the_range),
         TEST(workers_are_auto_or_in_range),
+        TEST(numbers_take_the_words_of_their_key),
         TEST(every_default_is_valid),
         TEST(every_style_shows_every_key),
         TEST(example_file_is_what_the_table_prints),

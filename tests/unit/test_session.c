@@ -64,7 +64,7 @@ static void begin_session(enum tls_pair_version version)
     net_pair_tcp(fds);
     tls_client_open_with(&client, fds[0], sign_lab.client_contexts[version]);
     worker_tick(&worker);
-    session_start(&worker, &listener, fds[1], (const struct sockaddr *)&peer);
+    session_start(&worker, &listener, fds[1], (const struct sockaddr *)&peer, 0);
 }
 
 static int begin(void **state)

@@ -35,9 +35,13 @@ def client_context(ca=None, version=None, ciphers=None, alpn=None):
     return context
 
 
-def tcp(address):
-    """A plain connection with the harness's deadline on every read and write."""
-    sock = socket.create_connection(split_address(address), timeout=SOCKET_SECONDS)
+def tcp(address, source=None):
+    """A plain connection with the harness's deadline on every read and write.
+
+    `source` is the local host it comes from, e.g. 127.0.0.2.
+    """
+    sock = socket.create_connection(split_address(address), timeout=SOCKET_SECONDS,
+                                    source_address=(source, 0) if source else None)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
@@ -52,12 +56,12 @@ def reset(sock):
 class TlsClient:
     """TLS over memory buffers and a socket of our own. Not for two threads at once."""
 
-    def __init__(self, address, context, sni="app.example", session=None):
+    def __init__(self, address, context, sni="app.example", session=None, source=None):
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=sni,
                                     session=session)
         self._unread = b""  # plaintext taken out of the TLS object ahead of recv
-        self.sock = tcp(address)
+        self.sock = tcp(address, source)
 
     def __enter__(self):
         return self
