@@ -81,7 +81,7 @@ static enum session_step backend_try_next(struct session *session)
 
         backend_take(session, target);
         connect->timed_out = false;
-        connect->attempt_us = (uint32_t)stats_clock_us();
+        session->phase_us = stats_clock_us();
         int fd = dial_open(&target->address, &connect->connecting, &error);
         if (fd < 0) {
             backend_note_failure(session, &error);
@@ -166,13 +166,11 @@ static enum session_step backend_give_up(struct session *session)
 
 static enum session_step backend_connected(struct session *session)
 {
-    const struct session_connect *connect = &session->connect;
-
     target_connected(session->reached);
     backend_pool(session)->stats->connected++;
-    histogram_add(&session->worker->stats->connect_us,
-                  (uint32_t)stats_clock_us() - connect->attempt_us);
     session->connect.connecting = false;
+    histogram_add(&session->worker->stats->connect_us,
+                  stats_clock_us() - session->phase_us);
     session->active_ms = session_now(session);
     /* What failed before is not why the session will end. */
     free(session->detail);
@@ -194,6 +192,7 @@ static enum session_step backend_hear_client(struct session *session)
     if (length > 0 && !stream_keep(&session->backend, client->scratch->plain, length))
         return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory");
     session->bytes_in += length;
+    session->worker->stats->bytes_in += length;
     if (got == IO_ERROR)
         return session_client_failed(session);
     if (client->read_ended && session->bytes_in == 0)

@@ -23,6 +23,9 @@ enum control_type {
     CONTROL_TICKETS,   /* text: the bytes of a struct ticket_ring; wiped on both sides */
     CONTROL_STATS,     /* number[0]: whose; fd: the page that the role counts on, from its
                           start, or one that it may read */
+    CONTROL_LOG,       /* number: enum control_log_number; generation: which sockets these
+                          are; fd: one connected to the syslog daemon, if there is any */
+    CONTROL_SESSIONS,  /* number[0]: records there is room for; fd: the page for them */
     CONTROL_RESOLVE,   /* number: RESOLVED_QUERY; text: the host to look up */
     CONTROL_ADDRESSES, /* text: the bytes of a struct resolved, of one backend */
     CONTROL_DRAIN,     /* finish sessions, then exit */
@@ -36,6 +39,8 @@ enum control_type {
                          resolved, or why there is none */
     CONTROL_PREPARED,
     CONTROL_REFUSED, /* after its findings */
+    CONTROL_LISTED,  /* number: records written, sessions in all; to a CONTROL_SESSIONS */
+    CONTROL_LOG_CUT, /* the syslog daemon has left the socket of this generation */
     CONTROL_TYPE_END
 };
 
@@ -50,6 +55,14 @@ enum control_start_number {
 };
 
 enum control_resolved_number { RESOLVED_QUERY, RESOLVED_FOUND };
+
+enum control_log_number {
+    LOG_NUMBER_LEVEL,
+    LOG_NUMBER_FORMAT,
+    LOG_NUMBER_TARGET,
+    LOG_NUMBER_FACILITY,
+    LOG_NUMBER_REPEATS
+};
 
 /* See struct sandbox_state.  With SANDBOXED_REFUSED the role ends: the text says why. */
 enum control_sandbox_number {

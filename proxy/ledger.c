@@ -81,6 +81,12 @@ void ledger_note_process(struct master *master, const struct process *process)
 
     noted->pid = (uint64_t)process->pid;
     noted->serving = process->serves;
+    noted->uid = process->sandbox.uid;
+    noted->sandbox = process->sandbox.in_force;
+    if (process->serves || process->ending)
+        noted->missing_ms = 0;
+    else if (noted->missing_ms == 0)
+        noted->missing_ms = stats_wall_ms();
 }
 
 void ledger_note_start(struct master *master, const struct process *process)

@@ -7,6 +7,7 @@
  *   fleet.c   the processes: starting, linking, replacing them
  *   window.c  the ticket keys
  *   resolve.c the names of backends
+ *   log_target.c  where all processes log
  *   reload.c  prepare everywhere, then commit everywhere or nowhere
  *   ledger.c  what of all that is counted
  */
@@ -17,8 +18,11 @@
 
 #include "certs/ticket_keys.h"
 #include "certs/vault.h"
+#include "proxy/admin_sockets.h"
 #include "proxy/alarm.h"
+#include "proxy/console.h"
 #include "proxy/generation.h"
+#include "proxy/log_target.h"
 #include "proxy/process.h"
 #include "proxy/resolver.h"
 #include "proxy/sandbox.h"
@@ -42,7 +46,8 @@ struct master {
     struct watch *watch;       /* owned; of the files that certificates come from */
     struct resolver *resolver; /* owned */
     struct sockets sockets;    /* owned */
-    struct identity identity;  /* whom the roles run as */
+    struct admin_sockets admin_sockets;     /* owned */
+    struct identity identity;               /* whom the roles run as */
     char sandbox_complaint[ERROR_TEXT_MAX]; /* logged last */
     struct process *processes;              /* owned; see fleet.c for their order */
     size_t process_count;
@@ -52,10 +57,12 @@ struct master {
     struct ticket_ring *ring;   /* the ticket keys */
     uint64_t window_ms;         /* that they are made for; 0: no tickets */
     struct alarm *window_alarm; /* owned */
+    struct console *console;    /* owned; the control socket */
     enum master_state state;    /* set by ledger_note_state alone */
     struct stats_master *stats; /* owned mapping; there as soon as anything is */
     int stats_fd;               /* owned; of the same page */
     bool reload_wanted;         /* asked for while something else was under way */
+    struct log_target log;
     int exit_code;
     struct event *signals[MASTER_SIGNALS]; /* owned */
     struct event *deadline;                /* owned; for drain and stop */
@@ -88,6 +95,9 @@ void fleet_prepare(struct master *master);
  * keys it needs. */
 void fleet_commit(struct master *master);
 void fleet_abort(struct master *master);
+
+/* Ends the processes that the configuration in service has no use for. */
+void fleet_settle(struct master *master);
 
 /* How many processes of the role (NULL: of any) are running. */
 size_t fleet_running(const struct master *master, const struct role *role);

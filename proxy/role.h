@@ -38,6 +38,9 @@ struct role {
     void (*take_tickets)(void *self, const struct ticket_ring *ring);
     void (*take_query)(void *self, uint32_t id, const char *host);
     void (*take_addresses)(void *self, const struct resolved *resolved);
+    /* Writes records of at most `room` sessions to the page behind `fd` (closed) and says
+     * how many these are, and how many there are in all. */
+    void (*list_sessions)(void *self, int fd, uint32_t room, uint32_t counts[2]);
     /* Finish and call event_base_loopexit when done. */
     void (*drain)(void *self);
     void (*close)(void *self);

@@ -55,7 +55,6 @@ struct session_peer {
 /* How far the search for a backend has come. */
 struct session_connect {
     uint64_t started_ms;
-    uint32_t attempt_us; /* when the last attempt began; wraps */
     uint32_t backoff_ms;
     struct pool_tried tried; /* in this round */
     bool connecting;
@@ -64,7 +63,7 @@ struct session_connect {
 };
 
 struct session {
-    LIST_ENTRY(session) link;
+    TAILQ_ENTRY(session) link;
     struct worker *worker;                  /* borrowed */
     struct snapshot *snapshot;              /* counted */
     const struct config_listener *listener; /* borrowed from the snapshot */
@@ -89,6 +88,7 @@ struct session {
     struct event backend_event;
     struct event timer;
 
+    uint64_t phase_us; /* of stats_clock_us: accept, then the last attempt to connect */
     uint64_t started_ms;
     uint64_t active_ms;    /* last byte in either direction */
     uint64_t rekeyed_ms;   /* end of the handshake, or the last KeyUpdate of ours */
@@ -106,7 +106,8 @@ struct session {
     enum hello_refusal refusal;
 };
 
-LIST_HEAD(session_list, session);
+/* The oldest first. */
+TAILQ_HEAD(session_list, session);
 
 /* Begins a session on an accepted socket (taken) and runs it at once: with
  * TCP_DEFER_ACCEPT the ClientHello is there already. */
@@ -132,6 +133,11 @@ void session_drop_backend(struct session *session);
 
 /* For steps: the backend's target counts this session no more. */
 void session_leave_target(struct session *session);
+
+enum { SESSION_PEER_TEXT_MAX = 62 };
+
+/* Address and port as people write them, into `text` of that size. */
+const char *session_peer_text(const struct session_peer *peer, char *text);
 
 /* For steps: notes who the client is. */
 void session_set_peer(struct session *session, const struct sockaddr *peer);

@@ -46,7 +46,10 @@ struct stats_process {
     uint64_t pid;        /* 0: not running */
     uint64_t started_ms; /* last */
     uint64_t restarts;
-    uint64_t serving; /* 1: it has a configuration in service */
+    uint64_t serving;    /* 1: it has a configuration in service */
+    uint64_t uid;        /* that it runs as */
+    uint64_t sandbox;    /* parts in force, bits by enum sandbox_part */
+    uint64_t missing_ms; /* since when it has ceased to, though it should; 0: it does */
 };
 
 struct stats_ticket_key {

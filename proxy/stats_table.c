@@ -7,6 +7,8 @@
 #include "proxy/stats_master.h"
 #include "proxy/status.h"
 
+static void stats_print_labels(FILE *out, const struct stats_family *family,
+                               bool markdown);
 static const char *version_word(size_t place);
 static const char *group_word(size_t place);
 static const char *cipher_word(size_t place);
@@ -309,24 +311,32 @@ void stats_write_number(FILE *out, uint64_t value, enum stats_unit unit)
     fprintf(out, ".%0*" PRIu64, digits, rest);
 }
 
-void stats_table_print(FILE *out)
+void stats_table_print(FILE *out, bool markdown)
 {
-    fputs("| Figure | Type | Labels | What it is |\n|---|---|---|---|\n", out);
+    if (markdown)
+        fputs("| Figure | Type | Labels | What it is |\n|---|---|---|---|\n", out);
     for (size_t i = 0; i < stats_family_count; i++) {
         const struct stats_family *family = &stats_families[i];
-        const char *source = stats_source_label(family->source);
-        fprintf(out, "| `" STATS_PREFIX "%s` | %s |", family->name,
-                stats_type_name(family->type));
-        const char *comma = "";
-        if (source) {
-            fprintf(out, " `%s`", source);
-            comma = ",";
-        }
-        for (size_t j = 0; j < STATS_LABELS && family->labels[j].name; j++) {
-            fprintf(out, "%s `%s`", comma, family->labels[j].name);
-            comma = ",";
-        }
-        fprintf(out, " | %s |\n", family->help);
+        fprintf(out, markdown ? "| `%s%s` | %s | " : "%s%s (%s", STATS_PREFIX,
+                family->name, stats_type_name(family->type));
+        stats_print_labels(out, family, markdown);
+        fprintf(out, markdown ? " | %s |\n" : ")\n    %s\n", family->help);
+    }
+}
+
+static void stats_print_labels(FILE *out, const struct stats_family *family,
+                               bool markdown)
+{
+    const char *source = stats_source_label(family->source);
+    const char *before = markdown ? "" : " by ";
+
+    if (source) {
+        fprintf(out, "%s%s", before, source);
+        before = ", ";
+    }
+    for (size_t i = 0; i < STATS_LABELS && family->labels[i].name; i++) {
+        fprintf(out, "%s%s", before, family->labels[i].name);
+        before = ", ";
     }
 }
 

@@ -6,6 +6,7 @@
 #ifndef PROXY_STATS_TABLE_H
 #define PROXY_STATS_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -69,7 +70,7 @@ const char *stats_type_name(enum stats_type type);
 /* Writes `value` of the unit as a decimal number. */
 void stats_write_number(FILE *out, uint64_t value, enum stats_unit unit);
 
-/* The table as the README has it. */
-void stats_table_print(FILE *out);
+/* Prints the table: for a terminal, or as the README's Markdown. */
+void stats_table_print(FILE *out, bool markdown);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <wolfssl/version.h>
 
+#include "config/keys.h"
 #include "proxy/json.h"
 #include "proxy/status_figures.h"
 
@@ -13,6 +14,7 @@ static void status_write_master(struct json *json, const struct status *status);
 static void status_write_reload(struct json *json, const struct status *status);
 static void status_write_window(struct json *json, const struct status *status);
 static void status_write_processes(struct json *json, const struct status *status);
+static void status_write_sandbox(struct json *json, uint64_t parts);
 static void status_write_workers(struct json *json, const struct status *status);
 static void status_write_backends(struct json *json, const struct status *status);
 static void status_write_certificates(struct json *json, const struct status *status);
@@ -39,11 +41,11 @@ bool status_is_ready(const struct status *status, struct error *why)
                              ? master_state_name((enum master_state)state)
                              : "in a state this version does not know");
     for (size_t i = 0; i < status->config->backend_count; i++) {
-        const char *name = status->config->backends[i].section.name;
+        const struct config_backend *backend = &status->config->backends[i];
+        const char *name = backend->section.name;
         struct stats_backend sums;
-        if (!status->config->backends[i].required)
-            continue;
-        if (status_backend(status, name, &sums) && sums.down == status->worker_count)
+        if (backend->required && status_backend(status, name, &sums) &&
+            sums.down == status->worker_count)
             return error_set(why, "backend \"%s\" is down", name);
     }
     return true;
@@ -144,8 +146,17 @@ static void status_write_window(struct json *json, const struct status *status)
 {
     const struct stats_master *master = status->master;
 
+    const struct config_tls *tls = &status->config->tls;
+
     json_open(json, "window", '{');
-    json_ms(json, "seconds", status->config->tls.window_ms);
+    json_ms(json, "seconds", tls->window_ms);
+    /* The keys by which the operator has let connections keep their secrets longer. */
+    json_open(json, "exceptions", '[');
+    if (tls->min_version == TLS_1_2 && tls->tls12_max_lifetime_ms > tls->window_ms)
+        json_text(json, NULL, "tls12_max_lifetime");
+    if (tls->unanswered_rekey == UNANSWERED_KEEP)
+        json_text(json, NULL, "unanswered_rekey");
+    json_close(json, ']');
     json_bool(json, "tickets", stats_read(&master->window_ms) > 0);
     json_ms(json, "next_rotation_seconds",
             span(status->ticket_ms, stats_read(&master->rotation_due_ms)));
@@ -183,7 +194,22 @@ static void status_write_processes(struct json *json, const struct status *statu
         json_bool(json, "serving", stats_read(&process->serving) != 0);
         json_ms(json, "started", started);
         json_number(json, "restarts", stats_read(&process->restarts));
+        json_number(json, "uid", stats_read(&process->uid));
+        status_write_sandbox(json, stats_read(&process->sandbox));
         json_close(json, '}');
+    }
+    json_close(json, ']');
+}
+
+/* Its parts are called as the key is that may do without them. */
+static void status_write_sandbox(struct json *json, uint64_t parts)
+{
+    const char *const *words = keys_find(SECTION_PROXY, "unsafe_without")->choices;
+
+    json_open(json, "sandbox", '[');
+    for (size_t i = 0; words[i]; i++) {
+        if (parts & UINT64_C(1) << i)
+            json_text(json, NULL, words[i]);
     }
     json_close(json, ']');
 }
@@ -221,6 +247,7 @@ static void status_write_backends(struct json *json, const struct status *status
         for (size_t j = 0; j < backend->addresses.count; j++)
             json_text(json, NULL, backend->addresses.items[j].text);
         json_close(json, ']');
+        json_bool(json, "required", backend->required);
         json_number(json, "workers_down", sums.down);
         json_number(json, "connected", sums.connected);
         json_number(json, "failed", sums.failed);

@@ -1,9 +1,13 @@
 #include "proxy/status_figures.h"
 
+#include <assert.h>
 #include <string.h>
 
+static uint64_t figure_number(const struct status *status,
+                              const struct stats_family *family,
+                              const struct figure_thing *thing, size_t index);
 static uint64_t figure_sum(const struct status *status, const struct stats_family *family,
-                           const struct figure_thing *thing, size_t index);
+                           size_t index);
 static const uint64_t *figure_numbers(const void *page,
                                       const struct stats_family *family);
 
@@ -86,23 +90,22 @@ uint64_t figure_value(const struct status *status, const struct stats_family *fa
     if (family->type == STATS_STATE)
         return stats_read(figure_numbers(thing->page, family)) == index;
     if (figure_count(family) == stats_family_size(family))
-        return figure_sum(status, family, thing, index);
+        return figure_number(status, family, thing, index);
     uint64_t sum = 0;
     for (size_t i = 0; i < stats_family_size(family); i++)
-        sum += figure_sum(status, family, thing, i);
+        sum += figure_number(status, family, thing, i);
     return sum;
 }
 
 void figure_histogram(const struct status *status, const struct stats_family *family,
                       struct histogram *sums)
 {
-    struct stats_family numbers = *family;
+    static_assert(offsetof(struct histogram, sum) == HISTOGRAM_BUCKETS * sizeof(uint64_t),
+                  "a histogram is its buckets and then their sum");
 
-    /* A histogram is its buckets and then their sum. */
-    numbers.type = STATS_COUNTER;
     for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
-        sums->buckets[i] = figure_sum(status, &numbers, NULL, i);
-    sums->sum = figure_sum(status, &numbers, NULL, HISTOGRAM_BUCKETS);
+        sums->buckets[i] = figure_sum(status, family, i);
+    sums->sum = figure_sum(status, family, HISTOGRAM_BUCKETS);
 }
 
 uint64_t figure_bound(size_t bucket)
@@ -110,19 +113,25 @@ uint64_t figure_bound(size_t bucket)
     return (uint64_t)1 << (bucket + HISTOGRAM_FIRST_BIT);
 }
 
+static uint64_t figure_number(const struct status *status,
+                              const struct stats_family *family,
+                              const struct figure_thing *thing, size_t index)
+{
+    if (family->source == STATS_OF_WORKERS)
+        return figure_sum(status, family, index);
+    uint64_t number = stats_read(figure_numbers(thing->page, family) + index);
+    if (family->type == STATS_AGE)
+        return number < status->ticket_ms ? status->ticket_ms - number : 0;
+    return number;
+}
+
 static uint64_t figure_sum(const struct status *status, const struct stats_family *family,
-                           const struct figure_thing *thing, size_t index)
+                           size_t index)
 {
     uint64_t sum = 0;
 
-    if (family->source == STATS_OF_WORKERS) {
-        for (size_t i = 0; i < status->worker_count; i++)
-            sum += stats_read(figure_numbers(status->workers[i], family) + index);
-        return sum;
-    }
-    sum = stats_read(figure_numbers(thing->page, family) + index);
-    if (family->type == STATS_AGE)
-        return sum < status->ticket_ms ? status->ticket_ms - sum : 0;
+    for (size_t i = 0; i < status->worker_count; i++)
+        sum += stats_read(figure_numbers(status->workers[i], family) + index);
     return sum;
 }
 

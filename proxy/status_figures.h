@@ -31,6 +31,7 @@ size_t figure_count(const struct stats_family *family);
 uint64_t figure_value(const struct status *status, const struct stats_family *family,
                       const struct figure_thing *thing, size_t index);
 
+/* A histogram of the workers. */
 void figure_histogram(const struct status *status, const struct stats_family *family,
                       struct histogram *sums);
 
