@@ -34,7 +34,6 @@ static void fleet_send_admin_sockets(struct master *master, struct process *proc
 static void fleet_on_sandboxed(void *argument, struct process *process, bool refused);
 static void fleet_on_finding(void *argument, enum report_level level, const char *text);
 static void fleet_on_served(void *argument, const struct cert_set *served);
-static bool fleet_on_resolved(void *argument, const struct control_message *message);
 static void fleet_on_answer(void *argument, struct process *process);
 static void fleet_on_listed(void *argument, struct process *process,
                             const struct control_message *message);
@@ -48,7 +47,7 @@ static const struct process_events EVENTS = {
     .on_sandboxed = fleet_on_sandboxed,
     .on_finding = fleet_on_finding,
     .on_served = fleet_on_served,
-    .on_resolved = fleet_on_resolved,
+    .on_resolved = resolve_on_message,
     .on_answer = fleet_on_answer,
     .on_listed = fleet_on_listed,
     .on_log_cut = fleet_on_log_cut,
@@ -74,11 +73,6 @@ bool fleet_start(struct master *master, unsigned workers, struct error *error)
             return false;
     }
     return true;
-}
-
-struct process *fleet_resolver(const struct master *master)
-{
-    return fleet_find(master, &resolver_role, 0);
 }
 
 void fleet_prepare(struct master *master)
@@ -393,11 +387,6 @@ static void fleet_on_served(void *argument, const struct cert_set *served)
 
     if (master->next)
         cert_set_intersect(&master->served, served);
-}
-
-static bool fleet_on_resolved(void *argument, const struct control_message *message)
-{
-    return resolve_on_message(argument, message);
 }
 
 static void fleet_on_answer(void *argument, struct process *process)

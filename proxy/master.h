@@ -112,10 +112,6 @@ void fleet_kill(struct master *master);
 void fleet_on_child_exit(struct master *master, pid_t pid, int status);
 void fleet_close(struct master *master);
 
-/* The process that looks names up, NULL if there is none yet; and it is started if it
- * does not run. */
-struct process *fleet_resolver(const struct master *master);
-bool fleet_start_resolver(struct master *master, struct error *error) MUST_CHECK;
 
 /* resolve.c */
 
@@ -127,7 +123,7 @@ void resolve_send(struct master *master, struct process *worker,
 void resolve_send_all(struct master *master, const struct config *config);
 
 /* Takes the resolver's word; false: it is nonsense. */
-bool resolve_on_message(struct master *master, const struct control_message *message);
+bool resolve_on_message(void *master, const struct control_message *message);
 
 /* window.c */
 
