@@ -229,11 +229,10 @@ struct config_backend {
     unsigned check_line;
     unsigned check_expect_line;
     unsigned check_send_line;
-    bool required; /* Pawl is not ready while all addresses are down */
-    unsigned required_line;
     uint64_t wait_ms; /* how long a client waits for a backend that refuses; 0 = one try
                          of each address */
     bool allow_remote_plaintext;
+    bool required; /* without it Pawl is not ready */
     enum send_proxy send_proxy;
     bool send_proxy_certificate; /* of the client, whole */
     unsigned send_proxy_certificate_line;

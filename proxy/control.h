@@ -55,6 +55,8 @@ enum control_start_number {
     CONTROL_NUMBERS
 };
 
+enum control_resolved_number { RESOLVED_QUERY, RESOLVED_FOUND };
+
 enum control_log_number {
     LOG_NUMBER_LEVEL,
     LOG_NUMBER_FORMAT,
@@ -62,8 +64,6 @@ enum control_log_number {
     LOG_NUMBER_FACILITY,
     LOG_NUMBER_REPEATS
 };
-
-enum control_resolved_number { RESOLVED_QUERY, RESOLVED_FOUND };
 
 /* See struct sandbox_state.  With SANDBOXED_REFUSED the role ends: the text says why. */
 enum control_sandbox_number {

@@ -6,8 +6,8 @@
  *   master.c  start, signals, drain, end
  *   fleet.c   the processes: starting, linking, replacing them
  *   window.c  the ticket keys
- *   log_target.c  where all processes log
  *   resolve.c the names of backends
+ *   log_target.c  where all processes log
  *   reload.c  prepare everywhere, then commit everywhere or nowhere
  *   ledger.c  what of all that is counted
  */
@@ -43,9 +43,9 @@ struct master {
     unsigned reductions;    /* of `next`, so far */
     bool renewing;          /* `next` is `current` with its files as they are now */
     bool renewal_wanted;
-    struct watch *watch;                    /* owned; of the files of certificates */
-    struct resolver *resolver;              /* owned */
-    struct sockets sockets;                 /* owned */
+    struct watch *watch;       /* owned; of the files that certificates come from */
+    struct resolver *resolver; /* owned */
+    struct sockets sockets;    /* owned */
     struct admin_sockets admin_sockets;     /* owned */
     struct identity identity;               /* whom the roles run as */
     char sandbox_complaint[ERROR_TEXT_MAX]; /* logged last */
@@ -112,11 +112,6 @@ void fleet_kill(struct master *master);
 void fleet_on_child_exit(struct master *master, pid_t pid, int status);
 void fleet_close(struct master *master);
 
-/* The process that looks names up, NULL if there is none yet; and it is started if it
- * does not run. */
-struct process *fleet_resolver(const struct master *master);
-bool fleet_start_resolver(struct master *master, struct error *error) MUST_CHECK;
-
 /* resolve.c */
 
 bool resolve_open(struct master *master, struct error *error) MUST_CHECK;
@@ -127,7 +122,7 @@ void resolve_send(struct master *master, struct process *worker,
 void resolve_send_all(struct master *master, const struct config *config);
 
 /* Takes the resolver's word; false: it is nonsense. */
-bool resolve_on_message(struct master *master, const struct control_message *message);
+bool resolve_on_message(void *master, const struct control_message *message);
 
 /* window.c */
 

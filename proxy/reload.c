@@ -17,7 +17,6 @@ static void reload_prepare(struct master *master);
 static bool reload_reduce(struct master *master);
 static bool reload_is_refused(const struct master *master);
 static void reload_drop(struct master *master);
-static void reload_resolve(struct master *master);
 static void reload_check_identity(struct master *master);
 static void reload_check_fixed(struct master *master);
 static void reload_start_fleet(struct master *master);
@@ -114,24 +113,11 @@ static void reload_capture(struct master *master, const struct source *source)
 
 static void reload_prepare(struct master *master)
 {
-    reload_resolve(master);
     master->served = master->next->offered;
     fleet_prepare(master);
+    /* What is known of names already stands; the others are asked about meanwhile. */
+    resolver_prepare(master->resolver, master->next->config, &master->report);
     reload_consider(master);
-}
-
-/* What is known of names already stands; the others are asked about meanwhile. */
-static void reload_resolve(struct master *master)
-{
-    const struct config *config = master->next->config;
-    struct error error;
-
-    if (!resolver_is_needed(config))
-        return;
-    if (fleet_start_resolver(master, &error))
-        resolver_prepare(master->resolver, config, &master->report);
-    else
-        report_add(&master->report, REPORT_ERROR, NULL, 0, "%s", error.text);
 }
 
 static void reload_check_identity(struct master *master)
@@ -270,14 +256,14 @@ static void reload_accept(struct master *master)
     struct log_line line;
 
     window_follow(master, &config->tls);
-    resolver_settle(master->resolver, config);
-    resolve_send_all(master, config);
     generation_free(master->current);
     master->current = master->next;
     master->next = NULL;
     ledger_note_state(master, MASTER_SERVING);
     ledger_note_accepted(master);
     log_target_commit(master);
+    resolver_settle(master->resolver, master->current->config);
+    resolve_send_all(master, master->current->config);
     fleet_commit(master);
     sockets_commit(&master->sockets);
     admin_sockets_commit(&master->admin_sockets);
@@ -330,8 +316,8 @@ static void reload_drop(struct master *master)
     admin_sockets_abort(&master->admin_sockets);
     generation_free(master->next);
     master->next = NULL;
-    fleet_settle(master);
     resolver_settle(master->resolver, master->current ? master->current->config : NULL);
+    fleet_settle(master);
     if (master->current)
         ledger_note_state(master, MASTER_SERVING);
     if (master->renewing)

@@ -43,11 +43,11 @@ static bool role_list_sessions(struct role_process *process,
                                struct control_fds *fds);
 static void role_take_tickets(struct role_process *process,
                               const struct control_message *message);
+static void role_take_addresses(struct role_process *process,
+                                const struct control_message *message);
 static void role_take_log(struct role_process *process,
                           const struct control_message *message, struct control_fds *fds);
 static void role_on_log_cut(void *argument);
-static void role_take_addresses(struct role_process *process,
-                                const struct control_message *message);
 static bool role_prepare(struct role_process *process,
                          const struct control_message *message,
                          const struct control_fds *fds);
@@ -315,6 +315,16 @@ static void role_take_tickets(struct role_process *process,
     ticket_ring_wipe(&ring);
 }
 
+static void role_take_addresses(struct role_process *process,
+                                const struct control_message *message)
+{
+    struct resolved resolved;
+
+    memcpy(&resolved, message->text, sizeof(resolved));
+    if (resolved_is_valid(&resolved))
+        process->role->take_addresses(process->self, &resolved);
+}
+
 static void role_take_log(struct role_process *process,
                           const struct control_message *message, struct control_fds *fds)
 {
@@ -354,16 +364,6 @@ static void role_on_log_cut(void *argument)
     process->log_cut = process->log_epoch;
     if (!control_send(ROLE_CONTROL_FD, &message, NULL, &error))
         log_debug("%s", error.text);
-}
-
-static void role_take_addresses(struct role_process *process,
-                                const struct control_message *message)
-{
-    struct resolved resolved;
-
-    memcpy(&resolved, message->text, sizeof(resolved));
-    if (resolved_is_valid(&resolved))
-        process->role->take_addresses(process->self, &resolved);
 }
 
 static bool role_prepare(struct role_process *process,
