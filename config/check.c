@@ -3,6 +3,7 @@
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "config/references.h"
 
@@ -25,6 +26,7 @@ static void check_listener_address(struct check *check, void **tree,
 static void check_defaults(struct check *check);
 static void check_directory(struct check *check,
                             const struct config_certificate *certificate);
+static void check_control(struct check *check);
 static void check_passphrase(struct check *check,
                              const struct config_certificate *certificate);
 static void check_tls(struct check *check);
@@ -55,6 +57,7 @@ void check_config(struct config *config, struct report *report)
         check_directory(&check, &config->certificates[i]);
         check_passphrase(&check, &config->certificates[i]);
     }
+    check_control(&check);
     check_tls(&check);
     check_listener_addresses(&check);
     check_defaults(&check);
@@ -205,6 +208,19 @@ static void keep(void *node)
 }
 
 /* What narrowing must leave, and the lifetimes that follow from each other. */
+/* A socket's path has less room than a file's. */
+static void check_control(struct check *check)
+{
+    const struct config_proxy *proxy = &check->config->proxy;
+    const size_t room = sizeof(((struct sockaddr_un *)0)->sun_path);
+    if (proxy->control != NULL && strlen(proxy->control) >= room) {
+        CHECK_ERROR(check, proxy->control_line,
+                    "\"control\" is too long for a socket's path, which has at most %zu "
+                    "bytes: %s",
+                    room - 1, proxy->control);
+    }
+}
+
 static void check_tls(struct check *check)
 {
     struct config_tls *tls = &check->config->tls;

@@ -58,6 +58,8 @@ struct config_section {
     unsigned line;               /* of the section header; 0: not in the text */
 };
 
+#define CONTROL_AUTO "auto"
+#define CONTROL_OFF  "off"
 /* Parts of the roles' sandbox that a machine may not have; the operator can allow that.
  */
 enum sandbox_part { SANDBOX_USER, SANDBOX_LANDLOCK, SANDBOX_SECCOMP };
@@ -68,8 +70,11 @@ struct config_proxy {
     uint64_t workers; /* as configured; 0 = auto, one for each processor */
     char *user;       /* whom the roles run as when the master is root; never NULL */
     unsigned user_line;
-    bool strict; /* one certificate that cannot be served refuses the configuration */
-    bool watch;  /* certificates follow their files by themselves */
+    bool strict;   /* one certificate that cannot be served refuses the configuration */
+    bool watch;    /* certificates follow their files by themselves */
+    char *control; /* path of the operator's socket, or one of the words below; never NULL
+                    */
+    unsigned control_line;
     struct choice_list unsafe_without; /* of enum sandbox_part, in any order */
     unsigned unsafe_without_line;
 };
@@ -219,6 +224,11 @@ struct config_log {
     struct config_section section;
     enum log_level level;
     enum log_format format;
+    enum log_place target;
+    unsigned target_line;
+    char *syslog_socket; /* path */
+    enum log_facility syslog_facility;
+    uint64_t repeat_limit; /* equal lines a second; 0: all */
 };
 
 /* Where Pawl says over HTTP how it is doing. */

@@ -65,6 +65,7 @@ enum key_value_type {
     KEY_CHOICES,          /* struct choice_list of such places */
     KEY_NAME,             /* char *, owned: letters, digits, ".", "_" and "-" */
     KEY_PATH,             /* char *, owned; made relative to the directory of the text */
+    KEY_PATH_OR_WORD,     /* the same; the two words of choices stay as they are */
     KEY_COMMAND,          /* char *, owned: words, the first an absolute path */
     KEY_LISTEN,           /* struct address_list to listen on */
     KEY_LISTEN_LOCAL,     /* the same, where unix sockets may be, too */

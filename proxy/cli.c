@@ -7,6 +7,7 @@
 #include "certs/tls_policy.h"
 #include "config/keys.h"
 #include "proxy/check.h"
+#include "proxy/cli_console.h"
 #include "proxy/dev.h"
 #include "proxy/master.h"
 #include "proxy/prove.h"
@@ -31,11 +32,17 @@ static int cli_version(int count, char **arguments);
 static int cli_help(int count, char **arguments);
 static const struct command *cli_find(const char *name);
 static void cli_print_overview(FILE *out);
-static int cli_usage(const char *name, const char *problem, const char *word);
+
+#define CONTROL_HELP                                                                     \
+    "  -c FILE          the configuration that says where its control socket is "        \
+    "(default\n"                                                                         \
+    "                   " CLI_DEFAULT_FILE ", if it can be read)\n"                      \
+    "  --control PATH   the socket itself\n"
 
 static const struct command COMMANDS[] = {
     {"run", "[-c FILE]", "serve, in the foreground, until told to end",
-     "Reads FILE (default " CLI_DEFAULT_FILE ") and serves it.  Logs to standard error.\n"
+     "Reads FILE (default " CLI_DEFAULT_FILE ") and serves it.  Logs to standard error,\n"
+     "or where [log] says.\n"
      "Signals: TERM finishes the sessions and ends, INT ends at once, HUP reads FILE "
      "again;\n"
      "a file with errors changes nothing.\n",
@@ -60,11 +67,55 @@ static const struct command COMMANDS[] = {
      "takes\n"
      "the same options.\n",
      cli_demo},
+    {"status", "[--json] [-c FILE | --control PATH]", "how the running Pawl is doing",
+     "Asks the running Pawl over its control socket and shows what is wrong first: "
+     "failed\n"
+     "reloads, restarts, certificates about to expire; then configuration, window, "
+     "processes,\n"
+     "certificates, backends.\n"
+     "  --json           print one JSON object\n" CONTROL_HELP,
+     cli_status},
+    {"sessions", "[--limit N] [--json] [-c FILE | --control PATH]",
+     "the live sessions, the oldest first",
+     "Shows client, state, age, time since the last byte, bytes, name, backend and TLS "
+     "of "
+     "the\n"
+     "oldest sessions.\n"
+     "  --limit N        so many of them (default 100, at most 10000)\n"
+     "  --json           print one JSON object\n" CONTROL_HELP,
+     cli_sessions},
+    {"reload", "[-c FILE | --control PATH]", "read the configuration and all files again",
+     "Like the signal HUP, but waits for the outcome and prints every problem.  Ends "
+     "with "
+     "1 if\n"
+     "the configuration was refused; the one in service then stays.\n" CONTROL_HELP,
+     cli_reload},
+    {"stop", "[--now] [--no-wait] [-c FILE | --control PATH]",
+     "finish the sessions and end",
+     "Like the signal TERM: takes no new clients, lets the sessions end within "
+     "drain_timeout,\n"
+     "says once a second how many are left, and ends when all processes have.\n"
+     "  --now            end at once, like the signal INT\n"
+     "  --no-wait        do not wait for the end\n" CONTROL_HELP,
+     cli_stop},
+    {"upgrade", "[-c FILE | --control PATH]", "replace the program by the one on disk",
+     "Has the program that is now on disk take over sockets and sessions to come, "
+     "without\n"
+     "refusing a client.\n" CONTROL_HELP,
+     cli_upgrade},
+    {"log", "error|warning|info|debug [-c FILE | --control PATH]",
+     "set what is logged, until the next reload",
+     "Has every process log lines of this level and the more important ones, until the "
+     "next\n"
+     "reload.\n" CONTROL_HELP,
+     cli_log},
     {"prove", "[HOST:PORT | --listener NAME]", "ask a TLS server what it agrees to",
      "Makes connections to any TLS server, or to a listener of the configuration file\n"
      "(the first, unless named), and shows what it agrees to and what it refuses, with\n"
-     "the evidence.  Ends with 1 if a line says FAIL.\n"
+     "the evidence; of the running Pawl also the age of its ticket keys and how its\n"
+     "processes are shut in.  Ends with 1 if a line says FAIL.\n"
      "  -c FILE          the configuration (default " CLI_DEFAULT_FILE ")\n"
+     "  --control PATH   its control socket, if not as the configuration says\n"
      "  --listener NAME  the listener to ask\n"
      "  --sni NAME       ask for this name, and look for it in the certificate\n"
      "  --ca FILE        verify the chain against these certificates\n"
@@ -138,9 +189,8 @@ static int cli_check(int count, char **arguments)
     return check_run(count == 1 ? arguments[0] : CLI_DEFAULT_FILE);
 }
 
-/* The value after an option, where it has one. */
-static bool cli_take_value(int count, char **arguments, int *i, const char *option,
-                           const char **value)
+bool cli_take_value(int count, char **arguments, int *i, const char *option,
+                    const char **value)
 {
     if (strcmp(arguments[*i], option) != 0 || *i + 1 == count)
         return false;
@@ -198,6 +248,7 @@ static int cli_prove(int count, char **arguments)
     for (int i = 0; i < count; i++) {
         if (cli_take_value(count, arguments, &i, "--listener", &options.listener) ||
             cli_take_value(count, arguments, &i, "-c", &options.file) ||
+            cli_take_value(count, arguments, &i, "--control", &options.control) ||
             cli_take_value(count, arguments, &i, "--ca", &options.ca) ||
             cli_take_value(count, arguments, &i, "--sni", &options.name))
             continue;
@@ -208,7 +259,7 @@ static int cli_prove(int count, char **arguments)
         else
             options.host = arguments[i];
     }
-    if (options.host && (options.listener || options.file))
+    if (options.host && (options.listener || options.file || options.control))
         return cli_usage("prove",
                          "takes a listener or a server, not both:", options.host);
     if (options.name && strlen(options.name) > CLI_NAME_MAX)
@@ -291,7 +342,7 @@ static void cli_print_overview(FILE *out)
     fprintf(out, "\nTo see it work: pawl demo\n");
 }
 
-static int cli_usage(const char *name, const char *problem, const char *word)
+int cli_usage(const char *name, const char *problem, const char *word)
 {
     const struct command *command = name ? cli_find(name) : NULL;
 

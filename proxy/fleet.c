@@ -34,6 +34,9 @@ static void fleet_on_sandboxed(void *argument, struct process *process, bool ref
 static void fleet_on_finding(void *argument, enum report_level level, const char *text);
 static void fleet_on_served(void *argument, const struct cert_set *served);
 static void fleet_on_answer(void *argument, struct process *process);
+static void fleet_on_listed(void *argument, struct process *process,
+                            const struct control_message *message);
+static void fleet_on_log_cut(void *argument, uint32_t epoch);
 static void fleet_on_exit(void *argument, struct process *process, const char *words);
 static void fleet_on_restart(void *argument, struct process *process);
 static struct process *fleet_find(const struct master *master, const struct role *role,
@@ -44,6 +47,8 @@ static const struct process_events EVENTS = {
     .on_finding = fleet_on_finding,
     .on_served = fleet_on_served,
     .on_answer = fleet_on_answer,
+    .on_listed = fleet_on_listed,
+    .on_log_cut = fleet_on_log_cut,
     .on_exit = fleet_on_exit,
     .on_restart = fleet_on_restart,
 };
@@ -226,6 +231,8 @@ static bool fleet_launch(struct master *master, struct process *process,
     bool started = process_start(process, numbers, error);
     if (process->pid > 0)
         ledger_note_start(master, process);
+    if (started && master->current)
+        log_target_tell(master, process);
     return started &&
            (process->role != &admin_role || fleet_send_pages(master, process, error));
 }
@@ -395,6 +402,19 @@ static void fleet_on_answer(void *argument, struct process *process)
     fleet_commit(master);
     log_info("%s serves again", process_title(process, title, sizeof(title)));
     reload_consider(master);
+}
+
+static void fleet_on_listed(void *argument, struct process *process,
+                            const struct control_message *message)
+{
+    struct master *master = argument;
+
+    console_on_listed(master->console, process, message);
+}
+
+static void fleet_on_log_cut(void *argument, uint32_t epoch)
+{
+    log_target_on_cut(argument, epoch);
 }
 
 static void fleet_on_exit(void *argument, struct process *process, const char *words)

@@ -111,7 +111,10 @@ static bool master_open(struct master *master, struct error *error)
     master->base = event_base_new();
     if (!master->base)
         return error_set(error, "cannot make an event loop");
-    if (!window_open(master, error))
+    if (!log_target_open(master, error) || !window_open(master, error))
+        return false;
+    master->console = console_new(master, error);
+    if (!master->console)
         return false;
     master->watch = watch_new(master->base, reload_on_change, master, error);
     if (!master->watch)
@@ -135,6 +138,7 @@ static void master_close(struct master *master)
     /* A second Ctrl-C must not turn a clean end into another. */
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all, NULL);
+    console_free(master->console, master->exit_code);
     fleet_close(master);
     window_close(master);
     watch_free(master->watch);
@@ -151,6 +155,7 @@ static void master_close(struct master *master)
     }
     if (master->deadline)
         event_free(master->deadline);
+    log_target_close(master);
     if (master->base)
         event_base_free(master->base);
 }

@@ -6,6 +6,7 @@
  *   master.c  start, signals, drain, end
  *   fleet.c   the processes: starting, linking, replacing them
  *   window.c  the ticket keys
+ *   log_target.c  where all processes log
  *   reload.c  prepare everywhere, then commit everywhere or nowhere
  *   ledger.c  what of all that is counted
  */
@@ -18,7 +19,9 @@
 #include "certs/vault.h"
 #include "proxy/admin_sockets.h"
 #include "proxy/alarm.h"
+#include "proxy/console.h"
 #include "proxy/generation.h"
+#include "proxy/log_target.h"
 #include "proxy/process.h"
 #include "proxy/sandbox.h"
 #include "proxy/sockets.h"
@@ -51,10 +54,12 @@ struct master {
     struct ticket_ring *ring;   /* the ticket keys */
     uint64_t window_ms;         /* that they are made for; 0: no tickets */
     struct alarm *window_alarm; /* owned */
+    struct console *console;    /* owned; the control socket */
     enum master_state state;    /* set by ledger_note_state alone */
     struct stats_master *stats; /* owned mapping; there as soon as anything is */
     int stats_fd;               /* owned; of the same page */
     bool reload_wanted;         /* asked for while something else was under way */
+    struct log_target log;
     int exit_code;
     struct event *signals[MASTER_SIGNALS]; /* owned */
     struct event *deadline;                /* owned; for drain and stop */

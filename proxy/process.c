@@ -84,6 +84,8 @@ bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBE
     process->state = PROCESS_SERVING;
     process->serves = false;
     process->ending = false;
+    process->listing = 0;
+    process->log_epoch = process->log_cut = 0;
     process->sandboxed = process->forbidden = false;
     process->sandbox = (struct sandbox_state){0};
     process->control_event = event_new(process->base, ends[0], EV_READ | EV_PERSIST,
@@ -339,6 +341,20 @@ static bool process_handle(struct process *process, const struct control_message
                 message->type == CONTROL_PREPARED ? PROCESS_PREPARED : PROCESS_REFUSED;
         evtimer_del(process->answer_timer);
         process->events->on_answer(process->master, process);
+        return true;
+    case CONTROL_LISTED:
+        if (process->listing == 0 || message->generation != process->listing)
+            return false;
+        process->listing = 0;
+        process->events->on_listed(process->master, process, message);
+        return true;
+    case CONTROL_LOG_CUT:
+        /* Once for each socket. */
+        if (message->generation <= process->log_cut ||
+            message->generation > process->log_epoch)
+            return false;
+        process->log_cut = message->generation;
+        process->events->on_log_cut(process->master, message->generation);
         return true;
     default:
         return false;

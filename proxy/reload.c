@@ -34,6 +34,7 @@ void reload_begin(struct master *master)
     master->renewing = false;
     struct source source = *master->source;
     source.older = master->current ? master->current->config : NULL;
+    console_on_reload_begun(master->console);
     reload_capture(master, &source);
 }
 
@@ -97,12 +98,14 @@ static void reload_capture(struct master *master, const struct source *source)
         reload_conclude(master);
         return;
     }
+    log_target_prepare(master);
     if (first) {
         reload_start_fleet(master);
         return;
     }
     reload_check_fixed(master);
     sockets_prepare(&master->sockets, master->next->config, &master->report);
+    console_prepare(master->console, master->next->config, &master->report);
     admin_sockets_prepare(&master->admin_sockets, master->next->config, &master->report);
     reload_prepare(master);
 }
@@ -154,10 +157,10 @@ static void reload_start_fleet(struct master *master)
     const struct config *config = master->next->config;
     struct error error;
 
-    log_configure(config->log.level, config->log.format);
     reload_check_identity(master);
     master->sockets.workers = config_worker_count(config);
     sockets_prepare(&master->sockets, config, &master->report);
+    console_prepare(master->console, config, &master->report);
     admin_sockets_prepare(&master->admin_sockets, config, &master->report);
     bool hopeless = master->report.errors > 0;
     if (!fleet_start(master, hopeless ? 1 : master->sockets.workers, &error)) {
@@ -175,12 +178,15 @@ static void reload_conclude(struct master *master)
     reload_log_findings(master);
     if (master->renewing || !reload_is_refused(master))
         reload_follow_files(master);
-    if (reload_is_refused(master))
+    bool refused = reload_is_refused(master);
+    if (refused)
         reload_refuse(master);
     else if (master->renewing && generation_is_same(master->next, master->current))
         reload_drop(master);
     else
         reload_accept(master);
+    if (!master->renewing)
+        console_on_reload_ended(master->console, &master->report, refused);
     report_close(&master->last_report);
     master->last_report = master->report;
     master->report = (struct report){0};
@@ -245,16 +251,17 @@ static void reload_accept(struct master *master)
     struct log_line line;
 
     window_follow(master, &config->tls);
-    fleet_commit(master);
-    sockets_commit(&master->sockets);
-    admin_sockets_commit(&master->admin_sockets);
     generation_free(master->current);
     master->current = master->next;
     master->next = NULL;
-    fleet_settle(master);
     ledger_note_state(master, MASTER_SERVING);
     ledger_note_accepted(master);
-    log_configure(config->log.level, config->log.format);
+    log_target_commit(master);
+    fleet_commit(master);
+    sockets_commit(&master->sockets);
+    admin_sockets_commit(&master->admin_sockets);
+    console_commit(master->console);
+    fleet_settle(master);
 
     log_begin(&line, LOG_LEVEL_INFO,
               first              ? "ready"
@@ -271,6 +278,8 @@ static void reload_accept(struct master *master)
         log_number(&line, "certificates_left_out", config->certificate_count - offered);
     log_number(&line, "workers", master->worker_count);
     log_end(&line);
+    if (first)
+        log_target_started(master);
     if (first && master->on_ready)
         master->on_ready(master->on_ready_argument);
 }
@@ -296,6 +305,7 @@ static void reload_drop(struct master *master)
 {
     fleet_abort(master);
     sockets_abort(&master->sockets);
+    console_abort(master->console);
     admin_sockets_abort(&master->admin_sockets);
     generation_free(master->next);
     master->next = NULL;

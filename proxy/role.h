@@ -35,6 +35,9 @@ struct role {
     /* `page`: the number of the worker that writes it, or STATS_PAGE_MASTER. */
     void (*take_stats)(void *self, unsigned page, int fd);
     void (*take_tickets)(void *self, const struct ticket_ring *ring);
+    /* Writes records of at most `room` sessions to the page behind `fd` (closed) and says
+     * how many these are, and how many there are in all. */
+    void (*list_sessions)(void *self, int fd, uint32_t room, uint32_t counts[2]);
     /* Finish and call event_base_loopexit when done. */
     void (*drain)(void *self);
     void (*close)(void *self);

@@ -14,7 +14,10 @@
 #include "proxy/origin.h"
 #include "proxy/worker.h"
 
-enum { DETAIL_MAX = 512, PEER_TEXT_MAX = INET6_ADDRSTRLEN + 16 };
+enum { DETAIL_MAX = 512 };
+
+static_assert(SESSION_PEER_TEXT_MAX >= INET6_ADDRSTRLEN + 16,
+              "room for port and brackets");
 
 static enum session_step session_run_linger(struct session *session, unsigned events);
 
@@ -40,7 +43,6 @@ static void session_move(struct session *session, enum session_state state);
 static void session_count(const struct session *session);
 static void session_log(const struct session *session);
 static void session_log_tls(const struct session *session, struct log_line *line);
-static const char *session_peer_text(const struct session_peer *peer, char *text);
 
 void session_start(struct worker *worker, const struct config_listener *listener, int fd,
                    const struct sockaddr *peer)
@@ -65,7 +67,7 @@ void session_start(struct worker *worker, const struct config_listener *listener
     event_assign(&session->backend_event, worker->base, -1, 0, session_on_backend,
                  session);
     evtimer_assign(&session->timer, worker->base, session_on_timer, session);
-    LIST_INSERT_HEAD(&worker->sessions, session, link);
+    TAILQ_INSERT_TAIL(&worker->sessions, session, link);
     worker->session_count++;
     worker->stats->accepted++;
     worker->stats->sessions[session->state]++;
@@ -133,7 +135,7 @@ void session_close(struct session *session)
     client_free(session->identity);
     stream_close(&session->backend, session_cuts_backend(session));
     snapshot_release(session->snapshot);
-    LIST_REMOVE(session, link);
+    TAILQ_REMOVE(&worker->sessions, session, link);
     free(session->origin);
     free(session->id);
     free(session->sni);
@@ -372,7 +374,7 @@ static void session_log(const struct session *session)
 {
     const struct reason *ending = reason_of(session->reason);
     bool established = session->client.secure;
-    char peer[PEER_TEXT_MAX];
+    char peer[SESSION_PEER_TEXT_MAX];
     struct log_line line;
     enum log_level level = ending->level;
 
@@ -382,6 +384,8 @@ static void session_log(const struct session *session)
     if (!log_enabled(level))
         return;
     log_begin(&line, level, established ? "session closed" : "handshake failed");
+    if (established && level == LOG_LEVEL_INFO)
+        log_each(&line);
     log_text(&line, "client", session_peer_text(&session->peer, peer));
     if (session->origin)
         log_text(&line, "via", session_peer_text(&session->origin->via, peer));
@@ -423,7 +427,7 @@ static void session_log_tls(const struct session *session, struct log_line *line
     log_number(line, "bytes_out", session->bytes_out);
 }
 
-static const char *session_peer_text(const struct session_peer *peer, char *text)
+const char *session_peer_text(const struct session_peer *peer, char *text)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     char host[INET6_ADDRSTRLEN] = "?";
@@ -435,7 +439,7 @@ static const char *session_peer_text(const struct session_peer *peer, char *text
     } else {
         (void)inet_ntop(peer->family, peer->address, host, sizeof(host));
     }
-    (void)snprintf(text, PEER_TEXT_MAX, v4 ? "%s:%u" : "[%s]:%u", host,
+    (void)snprintf(text, SESSION_PEER_TEXT_MAX, v4 ? "%s:%u" : "[%s]:%u", host,
                    ntohs(peer->port));
     return text;
 }

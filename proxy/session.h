@@ -62,7 +62,7 @@ struct session_connect {
 };
 
 struct session {
-    LIST_ENTRY(session) link;
+    TAILQ_ENTRY(session) link;
     struct worker *worker;                  /* borrowed */
     struct snapshot *snapshot;              /* counted */
     const struct config_listener *listener; /* borrowed from the snapshot */
@@ -105,7 +105,8 @@ struct session {
     enum hello_refusal refusal;
 };
 
-LIST_HEAD(session_list, session);
+/* The oldest first. */
+TAILQ_HEAD(session_list, session);
 
 /* Begins a session on an accepted socket (taken) and runs it at once: with
  * TCP_DEFER_ACCEPT the ClientHello is there already. */
@@ -128,6 +129,11 @@ enum session_step session_end(struct session *session, enum session_step step,
 
 /* For steps: gives up the backend's socket, so that another may be opened. */
 void session_drop_backend(struct session *session);
+
+enum { SESSION_PEER_TEXT_MAX = 62 };
+
+/* Address and port as people write them, into `text` of that size. */
+const char *session_peer_text(const struct session_peer *peer, char *text);
 
 /* For steps: notes who the client is. */
 void session_set_peer(struct session *session, const struct sockaddr *peer);

@@ -91,6 +91,7 @@ static int begin(void **state)
                              .scratch = &scratch,
                              .keyholder = sign_lab.signer,
                              .current = &snapshot};
+    TAILQ_INIT(&worker.sessions);
     log_fd = memfd_create("log", MFD_CLOEXEC);
     saved_stderr = dup(STDERR_FILENO);
     (void)dup2(log_fd, STDERR_FILENO);
@@ -101,8 +102,8 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    while (!LIST_EMPTY(&worker.sessions))
-        session_close(LIST_FIRST(&worker.sessions));
+    while (!TAILQ_EMPTY(&worker.sessions))
+        session_close(TAILQ_FIRST(&worker.sessions));
     (void)dup2(saved_stderr, STDERR_FILENO);
     (void)close(saved_stderr);
     (void)close(log_fd);
@@ -135,7 +136,7 @@ static void turn(void)
 
 static bool is_in(enum session_state wanted)
 {
-    const struct session *session = LIST_FIRST(&worker.sessions);
+    const struct session *session = TAILQ_FIRST(&worker.sessions);
     return session && session->state == wanted;
 }
 
@@ -262,7 +263,7 @@ static void an_answer_is_not_lost_because_its_upload_is_not_read(void **state)
     (void)shutdown(accepted, SHUT_RD);
     net_send(accepted, "413", 3);
     tls_client_write(&client, upload, sizeof upload);
-    TURN_UNTIL(LIST_FIRST(&worker.sessions)->backend.write_failed);
+    TURN_UNTIL(TAILQ_FIRST(&worker.sessions)->backend.write_failed);
     close_backend();
     assert_int_equal(client_hears("413"), 0);
     assert_true(is_in(SESSION_LINGER));
@@ -319,7 +320,7 @@ static void an_idle_session_ends_with_a_close_notify(void **state)
 static void a_handshake_that_goes_nowhere_is_given_up(void **state)
 {
     (void)state;
-    session_close(LIST_FIRST(&worker.sessions));
+    session_close(TAILQ_FIRST(&worker.sessions));
     tls_client_close(&client);
     config.limits.handshake_timeout_ms = 20;
     begin_session(PAIR_TLS13);
@@ -332,7 +333,7 @@ static void a_client_that_does_not_hang_up_is_closed_in_the_end(void **state)
     config.limits.linger_timeout_ms = 20;
     open_relay();
     worker_tick(&worker);
-    session_drain(LIST_FIRST(&worker.sessions));
+    session_drain(TAILQ_FIRST(&worker.sessions));
     assert_true(is_in(SESSION_LINGER));
     assert_logged("reason=drain");
 }
@@ -342,7 +343,7 @@ static void draining_ends_with_a_close_notify(void **state)
     (void)state;
     open_relay();
     worker_tick(&worker);
-    session_drain(LIST_FIRST(&worker.sessions));
+    session_drain(TAILQ_FIRST(&worker.sessions));
     assert_int_equal(client_hears(""), 0);
     tls_client_hang_up(&client);
     assert_logged("reason=drain");
@@ -369,7 +370,7 @@ static void a_refused_hello_is_logged_with_its_cause(void **state)
 static void tls_1_2_works_to_the_end(void **state)
 {
     (void)state;
-    session_close(LIST_FIRST(&worker.sessions));
+    session_close(TAILQ_FIRST(&worker.sessions));
     tls_client_close(&client);
     begin_session(PAIR_TLS12);
     open_relay();
