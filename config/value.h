@@ -13,9 +13,10 @@
 
 #include "proxy/error.h"
 
-enum { ADDRESS_TEXT_MAX = 128, ADDRESS_LIST_MAX = 16 };
+enum { ADDRESS_TEXT_MAX = 200, ADDRESS_LIST_MAX = 16 };
 
-/* A numeric IP address with port, or a unix socket path. */
+/* A numeric IP address with port, or a unix socket path; or HOST:PORT with a name that is
+ * yet to be resolved: then the family is AF_UNSPEC and the text is all there is. */
 struct address {
     struct sockaddr_storage storage;
     socklen_t length;
@@ -31,8 +32,17 @@ struct address_list {
 enum address_use {
     ADDRESS_LISTEN, /* HOST:PORT with numeric host, `localhost` or `*` (dual-stack any) */
     ADDRESS_LISTEN_LOCAL, /* the same, or unix:PATH */
-    ADDRESS_CONNECT       /* numeric HOST:PORT, `localhost:PORT` (127.0.0.1, then ::1), or
-                             unix:PATH (absolute; unix:@NAME for the abstract namespace) */
+    ADDRESS_CONNECT       /* numeric HOST:PORT, `localhost:PORT` (127.0.0.1, then ::1), a
+                             name with a port, or unix:PATH (absolute; unix:@NAME for the
+                             abstract namespace) */
+};
+
+/* Bytes that are written as text: what a check sends, for example. */
+enum { BYTE_TEXT_MAX = 192 };
+
+struct byte_text {
+    uint8_t data[BYTE_TEXT_MAX];
+    size_t length;
 };
 
 /* yes/no/true/false/on/off */
@@ -50,6 +60,19 @@ bool value_read_duration(const char *text, uint64_t min_ms, uint64_t max_ms, uin
 /* A comma-separated list of addresses for `use`.  A bare port is refused with advice. */
 bool value_read_addresses(const char *text, enum address_use use,
                           struct address_list *list, struct error *error) MUST_CHECK;
+
+/* Text with the escapes \r \n \t \s (a blank) \\ and \xNN. */
+bool value_read_bytes(const char *text, struct byte_text *bytes,
+                      struct error *error) MUST_CHECK;
+
+/* Whether it is a name that is yet to be resolved. */
+bool address_is_name(const struct address *address);
+
+/* Splits the text of such an address; `host` has room for all of it. */
+uint16_t address_split_name(const struct address *address, char host[ADDRESS_TEXT_MAX]);
+
+/* The IPv4 or IPv6 address in `ip` (4 or 16 bytes, network order) with `port`. */
+struct address address_of_ip(int family, const uint8_t *ip, uint16_t port);
 
 /* True for unix sockets, 127.0.0.0/8 and ::1 (IPv4-mapped included). */
 bool address_is_local(const struct address *address);

@@ -119,6 +119,8 @@ static bool master_open(struct master *master, struct error *error)
     master->watch = watch_new(master->base, reload_on_change, master, error);
     if (!master->watch)
         return false;
+    if (!resolve_open(master, error))
+        return false;
     master->deadline = evtimer_new(master->base, master_on_deadline, master);
     if (!master->deadline)
         return error_set(error, "out of memory");
@@ -142,6 +144,7 @@ static void master_close(struct master *master)
     fleet_close(master);
     window_close(master);
     watch_free(master->watch);
+    resolver_free(master->resolver);
     sockets_close(&master->sockets);
     admin_sockets_close(&master->admin_sockets);
     generation_free(master->current);
