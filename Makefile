@@ -3,6 +3,7 @@
 #   DEBUG=1  SAN=address,undefined  CC=clang  WERROR=1    each has its own folder in build/
 #   V=1                                                   shows the commands
 #   WOLFSSL_TARBALL=/path                                 takes wolfSSL from a file
+#   prefix=/usr DESTDIR=/tmp/image                        where make install puts things
 
 VERSION := 0.1.0
 
@@ -185,6 +186,35 @@ docs: $(PAWL) ## write the README's table of keys and proxy.ini.example from the
 repro: $(WOLFSSL) ## build twice in different directories and compare the binaries
 	@tests/lint/repro.sh
 
+# --- Installing.  mode:file:place
+prefix     ?= /usr/local
+bindir     ?= $(prefix)/bin
+mandir     ?= $(prefix)/share/man
+sysconfdir ?= /etc
+unitdir    ?= $(prefix)/lib/systemd/system
+INSTALLED = 755:$(PAWL):$(bindir)/pawl \
+    644:packaging/pawl.1:$(mandir)/man1/pawl.1 \
+    644:packaging/proxy.ini.5:$(mandir)/man5/proxy.ini.5 \
+    644:$(BUILD)/pawl.service:$(unitdir)/pawl.service \
+    644:packaging/completion/pawl.bash:$(prefix)/share/bash-completion/completions/pawl \
+    644:packaging/completion/_pawl:$(prefix)/share/zsh/site-functions/_pawl \
+    644:packaging/completion/pawl.fish:$(prefix)/share/fish/vendor_completions.d/pawl.fish \
+    644:README.md:$(prefix)/share/doc/pawl/README.md \
+    644:LICENSE:$(prefix)/share/doc/pawl/LICENSE \
+    644:proxy.ini.example:$(sysconfdir)/pawl/proxy.ini.example
+
+install: $(PAWL) $(BUILD)/pawl.service ## install below prefix (/usr/local) and sysconfdir (/etc)
+	$(Q)printf '%s\n' $(INSTALLED) | while IFS=: read -r mode file place; do \
+	    install -D -m $$mode $$file "$(DESTDIR)$$place" || exit 1; done
+
+uninstall: ## remove what make install has put there; the configuration stays
+	$(Q)printf '%s\n' $(INSTALLED) | while IFS=: read -r mode file place; do \
+	    rm -f "$(DESTDIR)$$place" || exit 1; done
+
+$(BUILD)/pawl.service: packaging/pawl.service
+	@mkdir -p $(@D)
+	$(Q)sed 's#/usr/local/bin/#$(bindir)/#g; s#/etc/pawl/#$(sysconfdir)/pawl/#g' $< > $@
+
 clean: ## remove what was built, keep wolfSSL
 	rm -rf $(filter-out build/deps,$(wildcard build/*))
 
@@ -192,7 +222,8 @@ distclean: ## remove all of build/
 	rm -rf build
 
 .PHONY: all help deps demo check check-san check-all unit e2e tests-build lint format docs \
-        repro clean distclean
+        repro install uninstall clean distclean \
+        $(BUILD)/pawl.service
 .DELETE_ON_ERROR:
 .PRECIOUS: $(BUILD)/obj/%.o
 -include $(wildcard $(BUILD)/obj/*/*.d $(BUILD)/obj/tests/*/*.d)

@@ -11,10 +11,11 @@
 
 #include "config/config.h"
 
-enum keys_style { KEYS_PLAIN, KEYS_MARKDOWN, KEYS_INI };
+enum keys_style { KEYS_PLAIN, KEYS_MARKDOWN, KEYS_INI, KEYS_MAN };
 
 /* Prints the table: for a terminal, as the README's Markdown table, or as a commented INI
- * file with every key at its default (proxy.ini.example is made of it). */
+ * file with every key at its default (proxy.ini.example is made of it), or as the
+ * sections of the manual page proxy.ini(5). */
 void keys_print(FILE *out, enum keys_style style);
 
 /* What follows is for the rest of config/. */

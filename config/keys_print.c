@@ -23,6 +23,9 @@ static void print_markdown(FILE *out);
 static void print_row(FILE *out, const struct section_type *section,
                       const struct key *key);
 static void print_ini(FILE *out);
+static void print_man(FILE *out);
+static void print_man_key(FILE *out, const struct key *key);
+static void print_man_text(FILE *out, const char *text);
 static void print_header(FILE *out, const struct section_type *section, bool example);
 static void print_wrapped(FILE *out, const char *margin, const char *text);
 static const char *standard_of(const struct key *key);
@@ -38,6 +41,9 @@ void keys_print(FILE *out, enum keys_style style)
         return;
     case KEYS_INI:
         print_ini(out);
+        return;
+    case KEYS_MAN:
+        print_man(out);
         return;
     }
 }
@@ -98,6 +104,51 @@ static void print_ini(FILE *out)
             print_wrapped(out, "; ", key->help);
             fprintf(out, "; Takes: %s\n%s%s = %s\n", takes, key->is_aside ? "; " : "",
                     key->name, key->standard != NULL ? key->standard : key->sample);
+        }
+    }
+}
+
+/* mdoc(7).  Each text begins with \& so that nothing in it can be taken for a macro. */
+static void print_man(FILE *out)
+{
+    for (unsigned kind = 0; kind < SECTION_KINDS; kind++) {
+        const struct section_type *section = &keys_sections[kind];
+        const struct key_table *table = section->keys;
+        fprintf(out, ".Ss [%s%s]\n", section->word,
+                section->sample != NULL ? " NAME" : "");
+        fputs("\\&", out);
+        print_man_text(out, section->help);
+        fputs(".\n.Bl -tag -width Ds\n", out);
+        for (size_t i = 0; i < table->count; i++) {
+            print_man_key(out, &table->keys[i]);
+        }
+        fputs(".El\n", out);
+    }
+}
+
+static void print_man_key(FILE *out, const struct key *key)
+{
+    char takes[128];
+    keys_describe(key, takes, sizeof(takes));
+    fprintf(out, ".It Sy %s No \"= ", key->name);
+    print_man_text(out, takes);
+    fputs("\"\n\\&", out);
+    print_man_text(out, key->help);
+    fprintf(out, ".\n\\&%s", key->standard != NULL ? "Default: " : "");
+    print_man_text(out, key->standard != NULL ? key->standard
+                        : key->required       ? "Required"
+                                              : "There is no default");
+    fputs(".\n", out);
+}
+
+/* Hyphens are written as what can be copied from the page. */
+static void print_man_text(FILE *out, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '\\') {
+            fputs("\\e", out);
+        } else {
+            fprintf(out, "%s%c", *text == '-' ? "\\" : "", *text);
         }
     }
 }

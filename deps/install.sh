@@ -12,7 +12,8 @@ packages() # group
         tcpdump tshark prometheus ;;
     # Servers to measure against; their packages start them where an init system runs.
     peers) echo nginx-light hitch haproxy ;;
-    lint) echo libcmocka-dev python3 clang clang-format cppcheck shellcheck ;;
+    lint) echo libcmocka-dev python3 clang clang-format cppcheck shellcheck \
+        mandoc systemd ;;
     *) echo "usage: $0 build|test|peers|lint..." >&2 && return 2 ;;
     esac
 }

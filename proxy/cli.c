@@ -121,10 +121,12 @@ static const struct command COMMANDS[] = {
      "  --ca FILE        verify the chain against these certificates\n"
      "  --json           print one JSON object\n",
      cli_prove},
-    {"keys", "[--markdown|--ini]", "list every configuration key",
+    {"keys", "[--markdown|--ini|--man]", "list every configuration key",
      "Prints section, key, type, default and meaning of every key; with --markdown as "
      "the\n"
-     "table of the README, with --ini as a commented configuration file.\n",
+     "table of the README, with --ini as a commented configuration file, with --man as "
+     "part\n"
+     "of proxy.ini(5).\n",
      cli_keys},
     {"metrics", "[--markdown]", "list every figure that is counted",
      "Prints name, labels and meaning of every figure at /metrics; with --markdown as a\n"
@@ -277,6 +279,8 @@ static int cli_keys(int count, char **arguments)
         style = KEYS_MARKDOWN;
     else if (count > 0 && strcmp(arguments[0], "--ini") == 0)
         style = KEYS_INI;
+    else if (count > 0 && strcmp(arguments[0], "--man") == 0)
+        style = KEYS_MAN;
     else if (count > 0)
         return cli_usage("keys", "does not understand", arguments[0]);
     keys_print(stdout, style);

@@ -181,8 +181,9 @@ def test_without_a_limit_every_line_is_written(pawl, serve):
 def test_what_was_held_back_is_told_at_the_end(pawl, serve):
     proxy = pawl(serve(echo), extra={"log": {"repeat_limit": 1, "format": "json"}})
     fail_handshakes(proxy, 20)
+    session(proxy)  # by now the worker has seen the end of those before
     proxy.interrupt()
-    assert proxy.wait_exit() == 0
+    assert proxy.wait_exit() == 0 and proxy.log.wait_end()
     written, told = failures(proxy)
     assert len(written) + sum(int(line["suppressed"]) for line in told) == 20
 

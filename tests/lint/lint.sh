@@ -24,7 +24,7 @@ headers_and_sources()
 }
 shell_scripts()
 {
-    find deps .ci tests -type f ! -name '*.[ch]' ! -name '*.py' | sort |
+    find deps .ci tests packaging -type f ! -name '*.[ch]' ! -name '*.py' | sort |
         while read -r file; do
             head -n 1 "$file" | grep -qE '^#!.*/(ba)?sh\b' && echo "$file"
         done
@@ -57,11 +57,27 @@ build() # compiler
     [ "${PIPESTATUS[0]}" -eq 0 ]
 }
 
+# Programs are taken to be there: the unit names them where they will be installed.
+unit()
+{
+    local work status=0
+    work=$(mktemp -d)
+    sed 's#^Exec\([A-Za-z]*\)=/usr/local/bin/pawl#Exec\1=/bin/true#' packaging/pawl.service \
+        >"$work/pawl.service"
+    SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --man=no "$work/pawl.service" || status=1
+    systemd-analyze security --no-pager --offline=true --threshold=30 \
+        packaging/pawl.service >"$work/exposure" 2>&1 || { cat "$work/exposure"; status=1; }
+    rm -r "$work"
+    return $status
+}
+
 check format format
 check cppcheck analysis
 check shellcheck shellcheck --format=gcc "${scripts[@]}"
 check gcc build gcc
 check clang build clang
+check manual mandoc -T lint -W error packaging/pawl.1 packaging/proxy.ini.5
+check unit unit
 check docs tests/lint/docs.sh build/pawl check
 check rules /usr/bin/python3 tests/lint/rules.py
 

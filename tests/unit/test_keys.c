@@ -209,8 +209,8 @@ static char *printed(enum keys_style style)
 
 static void key_is_shown(const char *text, enum keys_style style, const struct key *key)
 {
-    static const char *const before[] = {"\n  ", " | `", "\n"};
-    static const char *const after[] = {" = ", "` | ", " = "};
+    static const char *const before[] = {"\n  ", " | `", "\n", ".It Sy "};
+    static const char *const after[] = {" = ", "` | ", " = ", " No \"= "};
     char shown[128];
     const bool is_comment = style == KEYS_INI && key->is_aside;
     snprintf(shown, sizeof(shown), "%s%s%s%s", before[style], is_comment ? "; " : "",
@@ -221,7 +221,7 @@ static void key_is_shown(const char *text, enum keys_style style, const struct k
 static void every_style_shows_every_key(void **state)
 {
     (void)state;
-    for (int style = KEYS_PLAIN; style <= KEYS_INI; style++) {
+    for (int style = KEYS_PLAIN; style <= KEYS_MAN; style++) {
         char *text = printed((enum keys_style)style);
         for (unsigned kind = 0; kind < SECTION_KINDS; kind++) {
             for (size_t i = 0; i < keys_sections[kind].keys->count; i++) {
