@@ -25,12 +25,7 @@ static void fleet_deliver(struct master *master, struct process *process,
                           const struct generation *generation);
 static bool fleet_wants(const struct process *process,
                         const struct generation *generation);
-static bool fleet_send_pages(struct master *master, struct process *reader,
-                             struct error *error);
-static bool fleet_send_page(struct process *reader, unsigned number, int page_fd,
-                            struct error *error);
 static void fleet_send_sockets(struct master *master, struct process *process);
-static void fleet_send_admin_sockets(struct master *master, struct process *process);
 static void fleet_on_sandboxed(void *argument, struct process *process, bool refused);
 static void fleet_on_finding(void *argument, enum report_level level, const char *text);
 static void fleet_on_served(void *argument, const struct cert_set *served);
@@ -238,8 +233,8 @@ static bool fleet_launch(struct master *master, struct process *process,
         ledger_note_start(master, process);
     if (started && master->current)
         log_target_tell(master, process);
-    return started &&
-           (process->role != &admin_role || fleet_send_pages(master, process, error));
+    return started && (process->role != &admin_role ||
+                       fleet_admin_send_pages(master, process, error));
 }
 
 /* Whether the process is to run while the generation is in service. */
@@ -249,33 +244,6 @@ static bool fleet_wants(const struct process *process,
     if (process->role == &resolver_role)
         return resolver_is_needed(generation->config);
     return process->role != &admin_role || generation->config->admin.addresses.count > 0;
-}
-
-/* Everybody's counters, to read only. */
-static bool fleet_send_pages(struct master *master, struct process *reader,
-                             struct error *error)
-{
-    if (!fleet_send_page(reader, STATS_PAGE_MASTER, master->stats_fd, error))
-        return false;
-    for (unsigned i = 0; i < master->worker_count; i++) {
-        const struct process *worker = fleet_find(master, &worker_role, i);
-        if (!fleet_send_page(reader, i, worker->stats_fd, error))
-            return false;
-    }
-    return true;
-}
-
-static bool fleet_send_page(struct process *reader, unsigned number, int page_fd,
-                            struct error *error)
-{
-    const struct control_message message = {.type = CONTROL_STATS, .number = {number}};
-    const struct control_fds fds = {.fd = {stats_page_read_only(page_fd, error), -1}};
-
-    if (fds.fd[0] < 0)
-        return false;
-    process_tell_message(reader, &message, &fds);
-    close(fds.fd[0]);
-    return true;
 }
 
 /* A new socketpair between worker and keyholder `index`, given to whichever runs. */
@@ -312,7 +280,7 @@ static void fleet_deliver(struct master *master, struct process *process,
         process_tell(process, CONTROL_LISTENER, 0, "demo", &socket);
     }
     if (process->role == &admin_role)
-        fleet_send_admin_sockets(master, process);
+        fleet_admin_send_sockets(master, process);
     process_prepare(process, generation->number, &fds);
 }
 
@@ -328,19 +296,6 @@ static void fleet_send_sockets(struct master *master, struct process *process)
         if (!sockets_revive(group, process->index, &error))
             log_error("%s", error.text);
         process_tell(process, CONTROL_LISTENER, 0, group->address.text, &fds);
-    }
-}
-
-/* The same for admin, which knows those it has. */
-static void fleet_send_admin_sockets(struct master *master, struct process *process)
-{
-    const struct admin_sockets *sockets = &master->admin_sockets;
-
-    for (size_t i = 0; i < sockets->count; i++) {
-        const struct admin_socket *item = &sockets->items[i];
-        const struct control_fds fds = {.fd = {item->fd, -1}};
-        if (item->wanted)
-            process_tell(process, CONTROL_LISTENER, 0, item->address.text, &fds);
     }
 }
 

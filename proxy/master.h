@@ -124,6 +124,17 @@ void resolve_send_all(struct master *master, const struct config *config);
 /* Takes the resolver's word; false: it is nonsense. */
 bool resolve_on_message(void *master, const struct control_message *message);
 
+/* fleet_admin.c */
+
+/* Gives the admin process, which has just been started, all pages to read only: the
+ * master's and, from the first to the last, the workers'. */
+bool fleet_admin_send_pages(const struct master *master, struct process *admin,
+                            struct error *error) MUST_CHECK;
+
+/* Gives it the sockets of the configuration that is being prepared; it knows those it
+ * has. */
+void fleet_admin_send_sockets(const struct master *master, struct process *admin);
+
 /* window.c */
 
 bool window_open(struct master *master, struct error *error) MUST_CHECK;

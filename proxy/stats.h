@@ -23,7 +23,7 @@
 #include "proxy/reason.h"
 #include "proxy/session_state.h"
 
-enum { STATS_VERSIONS = TLS_1_3 + 1, STATS_BACKENDS = 64 };
+enum { STATS_VERSIONS = TLS_1_3 + 1, STATS_BACKENDS = 256 };
 
 /* The number of the master's page; those of workers have theirs. */
 #define STATS_PAGE_MASTER UINT32_MAX

@@ -44,7 +44,7 @@ struct stats_process {
     char role[STATS_ROLE_MAX]; /* set before the process is counted */
     uint64_t index;
     uint64_t pid;        /* 0: not running */
-    uint64_t started_ms; /* last */
+    uint64_t started_ms; /* last; 0: there is no such process */
     uint64_t restarts;
     uint64_t serving;    /* 1: it has a configuration in service */
     uint64_t uid;        /* that it runs as */
