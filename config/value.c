@@ -24,10 +24,14 @@ struct item {
     struct error *error;
 };
 
+/* In front of the name of sockets that the service manager hands over. */
+#define ACTIVATION "systemd:"
+
 static size_t address_key_size(const struct address *address);
 static bool digits_read(const char **text, uint64_t *value);
 static bool item_read(const struct item *item);
 static bool item_read_unix(const struct item *item);
+static bool item_read_activation(const struct item *item);
 static bool item_read_inet(const struct item *item, const char *host, uint16_t port);
 static bool item_read_port(const struct item *item, const char *digits, uint16_t *port);
 static bool item_refuse_host(const struct item *item, const char *host);
@@ -152,6 +156,14 @@ bool address_is_local(const struct address *address)
                                            inet6->sin6_addr.s6_addr[12] == 127));
 }
 
+const char *address_activation_name(const struct address *address)
+{
+    return address->storage.ss_family == AF_UNSPEC &&
+                   strncmp(address->text, ACTIVATION, strlen(ACTIVATION)) == 0
+               ? address->text + strlen(ACTIVATION)
+               : NULL;
+}
+
 bool address_equal(const struct address *a, const struct address *b)
 {
     return address_compare(a, b) == 0;
@@ -214,6 +226,9 @@ static bool item_read(const struct item *item)
     const char *text = item->text;
     if (strncmp(text, "unix:", 5) == 0) {
         return item_read_unix(item);
+    }
+    if (strncmp(text, ACTIVATION, strlen(ACTIVATION)) == 0) {
+        return item_read_activation(item);
     }
     if (strstr(text, "://") != NULL) {
         return error_set(item->error, "\"%s\" is a URL (write only its HOST:PORT)", text);
@@ -286,6 +301,39 @@ static bool item_read_unix(const struct item *item)
     address.length =
         (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + !abstract);
     snprintf(address.text, sizeof(address.text), "unix:%s", path);
+    return item_add(item, &address);
+}
+
+/* The name stands in the storage as well, so that addresses compare by it. */
+static bool item_read_activation(const struct item *item)
+{
+    const char *name = item->text + strlen(ACTIVATION);
+    struct address address = {.storage.ss_family = AF_UNSPEC};
+    const size_t length = strlen(name);
+    const size_t at = offsetof(struct sockaddr, sa_data);
+    if (item->use != ADDRESS_LISTEN) {
+        return error_set(item->error,
+                         "\"%s\" is for listeners: the service manager hands over "
+                         "sockets that listen",
+                         item->text);
+    }
+    if (length == 0 || length > sizeof(address.text) - sizeof(ACTIVATION)) {
+        return error_set(item->error,
+                         "\"%s\" needs a name of at most %zu characters after "
+                         "\"" ACTIVATION "\": the FileDescriptorName= of the socket unit",
+                         item->text, sizeof(address.text) - sizeof(ACTIVATION));
+    }
+    for (const char *c = name; *c != '\0'; c++) {
+        if (*c <= ' ' || *c > '~' || *c == ':') {
+            return error_set(item->error,
+                             "\"%s\" has a character in its name that no "
+                             "FileDescriptorName= has",
+                             item->text);
+        }
+    }
+    memcpy((char *)&address.storage + at, name, length);
+    address.length = (socklen_t)(at + length);
+    snprintf(address.text, sizeof(address.text), ACTIVATION "%s", name);
     return item_add(item, &address);
 }
 

@@ -15,7 +15,8 @@
 
 enum { ADDRESS_TEXT_MAX = 128, ADDRESS_LIST_MAX = 16 };
 
-/* A numeric IP address with port, or a unix socket path. */
+/* A numeric IP address with port, a unix socket path, or (family AF_UNSPEC) the name of
+ * sockets that the service manager hands over. */
 struct address {
     struct sockaddr_storage storage;
     socklen_t length;
@@ -29,7 +30,8 @@ struct address_list {
 };
 
 enum address_use {
-    ADDRESS_LISTEN, /* HOST:PORT with numeric host, `localhost` or `*` (dual-stack any) */
+    ADDRESS_LISTEN, /* HOST:PORT with numeric host, `localhost` or `*` (dual-stack any),
+                       or systemd:NAME */
     ADDRESS_CONNECT /* numeric HOST:PORT, `localhost:PORT` (127.0.0.1, then ::1), or
                        unix:PATH (absolute; unix:@NAME for the abstract namespace) */
 };
@@ -49,6 +51,9 @@ bool value_read_duration(const char *text, uint64_t min_ms, uint64_t max_ms, uin
 /* A comma-separated list of addresses for `use`.  A bare port is refused with advice. */
 bool value_read_addresses(const char *text, enum address_use use,
                           struct address_list *list, struct error *error) MUST_CHECK;
+
+/* The NAME of systemd:NAME, or NULL. */
+const char *address_activation_name(const struct address *address);
 
 /* True for unix sockets, 127.0.0.0/8 and ::1 (IPv4-mapped included). */
 bool address_is_local(const struct address *address);
