@@ -40,8 +40,11 @@ stream_output  := $(stream_lab)
 stream_mix     := $(stream_lab)
 relay          := proxy/relay proxy/stream proxy/pending tests/unit/net_pair
 backend        := certs/client certs/client_policy certs/client_names certs/pem config/list config/bundle config/bundle_build config/memory_file proxy/backend proxy/stream proxy/pending proxy/proxy_protocol proxy/error tests/unit/net_pair
+handover       := proxy/handover config/memory_file proxy/error tests/unit/net_pair
+notify         := proxy/notify proxy/error tests/unit/net_pair
+activation     := proxy/activation proxy/error tests/unit/net_pair
 control        := proxy/control proxy/error tests/unit/net_pair
-sockets        := proxy/sockets proxy/error config/value tests/unit/net_pair
+sockets        := proxy/sockets proxy/half_open proxy/activation proxy/error config/value tests/unit/net_pair
 
 config_lab     := config/config config/expand config/check config/references config/names config/list config/refusal config/keys config/keys_process config/keys_service config/keys_read config/passphrase config/keys_print config/reader config/suggest config/value config/bundle config/bundle_build config/memory_file proxy/error
 worker_lab     := certs/keyholder_client certs/certstore certs/certificate certs/staple certs/client certs/client_policy certs/client_names certs/ticket_keys certs/tls_policy certs/keyholder certs/keyring config/passphrase certs/private_key certs/encrypted_key certs/vault certs/keyholder_msg certs/certcheck certs/pem proxy/log tests/unit/certs_lab
