@@ -24,6 +24,7 @@ enum control_type {
     CONTROL_STATS,   /* fd: the page that the role counts on, from its start */
     CONTROL_DRAIN,   /* finish sessions, then exit */
     CONTROL_STOP,    /* exit now */
+    CONTROL_PING,    /* answer PONG */
     /* role to master */
     CONTROL_SANDBOXED, /* number: by enum control_sandbox_number; text: what is missing */
     CONTROL_FORBIDDEN, /* number[0]: the system call that the role now dies of */
@@ -31,6 +32,7 @@ enum control_type {
     CONTROL_SERVED, /* text: the bytes of a struct cert_set; what the role could serve */
     CONTROL_PREPARED,
     CONTROL_REFUSED, /* after its findings */
+    CONTROL_PONG,
     CONTROL_TYPE_END
 };
 

@@ -58,6 +58,34 @@ bool fleet_start(struct master *master, unsigned workers, struct error *error)
     return true;
 }
 
+bool fleet_adopt(struct master *master, struct handover *from, struct error *error)
+{
+    if (!fleet_make(master, from->workers, error))
+        return false;
+    for (size_t i = 0; i < from->process_count; i++) {
+        struct handover_process *item = &from->processes[i];
+        struct process *process = NULL;
+        for (size_t j = 0; j < master->process_count && !process; j++) {
+            if (strcmp(master->processes[j].role->name, item->role) == 0 &&
+                master->processes[j].index == item->index)
+                process = &master->processes[j];
+        }
+        if (item->pid == 0 || !process)
+            continue;
+        if (item->stats_fd >= 0 && !process_take_page(process, item->stats_fd, error))
+            return false;
+        item->stats_fd = -1;
+        if (!process_adopt(process, item->pid, item->control_fd, item->generation, error))
+            return false;
+        item->control_fd = -1;
+    }
+    for (size_t i = 0; i < master->process_count; i++) {
+        if (master->processes[i].pid == 0)
+            process_restart_later(&master->processes[i]);
+    }
+    return true;
+}
+
 void fleet_prepare(struct master *master)
 {
     for (size_t i = 0; i < master->process_count; i++) {
@@ -237,13 +265,17 @@ static void fleet_send_sockets(struct master *master, struct process *process)
 {
     for (size_t i = 0; i < master->sockets.count; i++) {
         const struct socket_group *group = &master->sockets.groups[i];
-        const struct control_fds fds = {.fd = {group->fds[process->index], -1}};
         struct error error;
         if (process->serves ? group->current : !group->wanted)
             continue;
-        if (!sockets_revive(group, process->index, &error))
-            log_error("%s", error.text);
-        process_tell(process, CONTROL_LISTENER, 0, group->address.text, &fds);
+        for (unsigned j = 0; j < group->count; j++) {
+            const struct control_fds fds = {.fd = {group->fds[j], -1}};
+            if (!sockets_is_for(&master->sockets, group, j, process->index))
+                continue;
+            if (!sockets_revive(group, j, &error))
+                log_error("%s", error.text);
+            process_tell(process, CONTROL_LISTENER, 0, group->address.text, &fds);
+        }
     }
 }
 

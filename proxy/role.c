@@ -34,6 +34,7 @@ static void role_close(struct role_process *process);
 static void role_on_control(evutil_socket_t fd, short what, void *argument);
 static bool role_handle(struct role_process *process,
                         const struct control_message *message, struct control_fds *fds);
+static bool role_answer_ping(void);
 static void role_take_tickets(struct role_process *process,
                               const struct control_message *message);
 static bool role_prepare(struct role_process *process,
@@ -186,7 +187,7 @@ static void role_on_control(evutil_socket_t fd, short what, void *argument)
             event_base_loopbreak(process->base);
             return;
         case CONTROL_CLOSED:
-            log_warning("the master is gone: finishing what is open, then exiting");
+            log_info("the master is gone: finishing what is open, then exiting");
             event_del(process->control_event);
             process->role->drain(process->self);
             return;
@@ -237,6 +238,8 @@ static bool role_handle(struct role_process *process,
         return true;
     case CONTROL_STOP:
         return false;
+    case CONTROL_PING:
+        return role_answer_ping();
     case CONTROL_START:
     case CONTROL_SANDBOXED:
     case CONTROL_FORBIDDEN:
@@ -244,11 +247,23 @@ static bool role_handle(struct role_process *process,
     case CONTROL_SERVED:
     case CONTROL_PREPARED:
     case CONTROL_REFUSED:
+    case CONTROL_PONG:
     case CONTROL_TYPE_END:
         log_warning("unexpected control message %u from the master", message->type);
         return true;
     }
     return true;
+}
+
+static bool role_answer_ping(void)
+{
+    const struct control_message pong = {.type = CONTROL_PONG};
+    struct error error;
+
+    if (control_send(ROLE_CONTROL_FD, &pong, NULL, &error))
+        return true;
+    log_error("%s", error.text);
+    return false;
 }
 
 static void role_take_tickets(struct role_process *process,

@@ -21,7 +21,10 @@
 enum {
     STATS_STATES = 6, /* of a session */
     STATS_VERSIONS = TLS_1_3 + 1,
-    STATS_BUCKETS = 16
+    STATS_BUCKETS = 16,
+    /* To be raised when a place in a page gets another meaning: an upgrade carries the
+     * counters on only where this is the same. */
+    STATS_LAYOUT = 1
 };
 
 /* Bucket i counts what took at most 2^(i + 6) microseconds (64 us to about 1 s), the last
