@@ -285,6 +285,36 @@ def test_a_term_during_an_upgrade_drains(pawl, serve, binary):
     assert proxy.wait_exit() == 0
 
 
+def test_a_term_during_an_upgrade_that_fails_drains_the_old(pawl, serve, binary):
+    other = serve(echo)
+    proxy = pawl(serve(echo), binary=binary)
+    client = proxy.connect()
+    good = proxy.config_file.read_text()
+    proxy.config_file.write_text(f"{good}[listener more]\naddress = {other.address}\n"
+                                 f"backend = app\n")
+    proxy.allow_log("Address already in use|the new program cannot serve|upgrade failed")
+    proxy.signal(signal.SIGUSR2)
+    proxy.log.wait_for("upgrade: executing")
+    proxy.drain()
+    use(client)
+    client.close()
+    assert proxy.wait_exit() == 0
+
+
+def test_workers_that_die_during_an_upgrade_are_made_good(pawl, serve, binary):
+    proxy = pawl(serve(echo), workers=2, binary=binary)
+    proxy.allow_log("was killed|did not end in peace|cannot serve|upgrade failed")
+    old = proxy.roles()
+    mark = proxy.log.mark()
+    proxy.signal(signal.SIGUSR2)
+    proxy.log.wait_for("upgrade: executing")
+    os.kill(old["worker 1"], signal.SIGKILL)
+    os.kill(old["keyholder 0"], signal.SIGKILL)
+    proxy.log.wait_for("upgraded: |upgrade failed", after=mark, seconds=30)
+    for _ in range(10):
+        use(proxy.connect())
+
+
 def test_a_term_during_the_trial_ends_it(pawl, serve, binary):
     proxy = pawl(serve(echo), binary=binary)
     proxy.expect_log("upgrade failed, what is in service stays: Pawl was told to end")
