@@ -271,6 +271,8 @@ static void reload_accept(struct master *master)
         log_error("%s", error.text);
     window_follow(master, &config->tls);
     takeover_carry_counters(master);
+    if (!first)
+        sockets_retire(&master->sockets);
     fleet_commit(master);
     sockets_commit(&master->sockets);
     generation_free(master->current);

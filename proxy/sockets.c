@@ -35,6 +35,7 @@ static bool socket_is_free(const struct address *address, struct error *error);
 static int socket_bind(const struct address *address, bool share, struct error *error);
 static int socket_open(const struct address *address, bool listens, struct error *error);
 static void socket_group_close(struct socket_group *group);
+static void socket_group_settle(const struct socket_group *group);
 static void socket_settle(int fd);
 static void sockets_sweep(struct sockets *sockets);
 
@@ -127,10 +128,15 @@ bool sockets_begin(struct sockets *sockets, struct error *error)
 
 void sockets_settle(const struct sockets *sockets)
 {
+    for (size_t i = 0; i < sockets->count; i++)
+        socket_group_settle(&sockets->groups[i]);
+}
+
+void sockets_retire(const struct sockets *sockets)
+{
     for (size_t i = 0; i < sockets->count; i++) {
-        const struct socket_group *group = &sockets->groups[i];
-        for (unsigned j = 0; j < group->count && !group->inherited; j++)
-            socket_settle(group->fds[j]);
+        if (!sockets->groups[i].wanted)
+            socket_group_settle(&sockets->groups[i]);
     }
 }
 
@@ -148,6 +154,12 @@ int sockets_count_arriving(const struct sockets *sockets)
         arriving += more;
     }
     return arriving;
+}
+
+static void socket_group_settle(const struct socket_group *group)
+{
+    for (unsigned i = 0; i < group->count && !group->inherited; i++)
+        socket_settle(group->fds[i]);
 }
 
 /* The filter sees a segment from its TCP header on; of those that only ask for a

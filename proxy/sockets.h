@@ -61,6 +61,10 @@ bool sockets_begin(struct sockets *sockets, struct error *error) MUST_CHECK;
  * client has not spoken yet.  Leaves the service manager's sockets alone. */
 void sockets_settle(const struct sockets *sockets);
 
+/* The same for the sockets that the prepared configuration does not name, before it is
+ * committed: what is in their queues then is all that the workers have to take. */
+void sockets_retire(const struct sockets *sockets);
+
 /* How many connections are on their way into the queues: -1 if the kernel does not tell.
  */
 int sockets_count_arriving(const struct sockets *sockets);

@@ -274,6 +274,8 @@ bool takeover_go_back(struct master *master, const char *reason)
         (void)error_set(&error, "out of memory");
     if (upgrade->drain_wanted)
         (void)kill(getpid(), SIGTERM); /* for the old program, which unblocks it */
+    if (master->reload_wanted)
+        (void)kill(getpid(), SIGHUP);
     if (complete && upgrade_collect(master, &handover, &error))
         upgrade_execute(master, &handover, NULL, &error);
     log_error("%s", error.text);

@@ -312,6 +312,23 @@ static void settling_lets_in_who_was_on_the_way_and_nobody_else(void **state)
     (void)close(late);
 }
 
+static void retiring_closes_the_door_of_what_is_no_longer_wanted(void **state)
+{
+    const struct address kept = free_address(), gone = free_address();
+    (void)state;
+    prepare(&kept, &gone);
+    sockets_commit(&sockets);
+    prepare(&kept, NULL);
+    sockets_retire(&sockets);
+    assert_true(answers(&kept));
+    const int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(connect(late, (const struct sockaddr *)&gone.storage, gone.length),
+                     -1);
+    assert_int_equal(queue_length(&gone), 0);
+    assert_false(net_is_ready(late, POLLOUT));
+    (void)close(late);
+}
+
 static void inherited_sockets_are_for_all_and_stay_open(void **state)
 {
     static struct activation handed_over;
@@ -363,6 +380,7 @@ int main(void)
         TEST(adopted_sockets_serve_alone_until_the_new_ones_begin),
         TEST(more_sockets_than_workers_are_all_for_somebody),
         TEST(settling_lets_in_who_was_on_the_way_and_nobody_else),
+        TEST(retiring_closes_the_door_of_what_is_no_longer_wanted),
         TEST(inherited_sockets_are_for_all_and_stay_open),
         TEST(close_gives_the_ports_back),
     };
