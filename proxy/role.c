@@ -187,7 +187,8 @@ static void role_on_control(evutil_socket_t fd, short what, void *argument)
             event_base_loopbreak(process->base);
             return;
         case CONTROL_CLOSED:
-            log_info("the master is gone or replaced: finishing what is open, then exiting");
+            log_info(
+                "the master is gone or replaced: finishing what is open, then exiting");
             event_del(process->control_event);
             process->role->drain(process->self);
             return;
