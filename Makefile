@@ -71,6 +71,9 @@ $(BUILD)/obj/%.o: %.c Makefile $(WOLFSSL)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The page is part of that object.
+$(BUILD)/obj/proxy/admin_page.o: proxy/admin_page.html
+
 $(WOLFSSL):
 	$(Q)deps/wolfssl.sh
 
@@ -86,10 +89,12 @@ demo: deps ## build everything and run pawl demo
 
 # --- Tests. tests/unit/modules.mk says which modules each unit test links: name := module...
 -include tests/unit/modules.mk
+LOG_PARTS := proxy/log_escape proxy/log_flood proxy/log_sink
+linked     = $($(1)) $(if $(filter proxy/log,$($(1))),$(LOG_PARTS))
 
 define unit_rule
 ifeq ($(origin $(1)),file)
-$(BUILD)/tests/test_$(1): $(BUILD)/obj/tests/unit/test_$(1).o $($(1):%=$(BUILD)/obj/%.o) \
+$(BUILD)/tests/test_$(1): $(BUILD)/obj/tests/unit/test_$(1).o $(patsubst %,$(BUILD)/obj/%.o,$(call linked,$(1))) \
         tests/unit/modules.mk
 	@echo "  LINK  $$@"
 	@mkdir -p $$(@D)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <event2/event_struct.h>
@@ -29,6 +30,7 @@ struct sign_job {
     void *argument;
     enum job_state state;
     enum sign_status status;     /* of the reply */
+    uint64_t asked_us;           /* when; while waiting */
     struct sign_request request; /* valid unless JOB_IDLE */
     uint16_t signature_length;
     uint8_t signature[SIGN_SIGNATURE_MAX];
@@ -47,6 +49,8 @@ struct keyholder_client {
     struct event flush; /* made active by the first request of a loop turn */
     bool blocked;       /* the channel took no more: `writable` is waited for */
     uint64_t last_id;
+    struct sign_counts *counts; /* borrowed, or own_counts */
+    struct sign_counts own_counts;
     struct job_queue waiting; /* borrowed jobs, by id: first the sent, then the unsent */
     struct sign_job *next_unsent;            /* in waiting; NULL: all are sent */
     struct job_bucket buckets[BUCKET_COUNT]; /* the same jobs */
@@ -73,6 +77,7 @@ static int job_sign(struct sign_job *job, enum sign_scheme scheme, const uint8_t
 static void job_ask(struct sign_job *job, enum sign_scheme scheme, const uint8_t *input,
                     size_t input_length);
 static void job_forget(struct sign_job *job);
+static uint64_t clock_us(void);
 static void on_readable(evutil_socket_t fd, short what, void *argument);
 static void on_flush(evutil_socket_t fd, short what, void *argument);
 static void on_writable(evutil_socket_t fd, short what, void *argument);
@@ -92,6 +97,7 @@ struct keyholder_client *keyholder_client_new(struct event_base *base,
     }
     client->base = base;
     client->channel_fd = -1;
+    client->counts = &client->own_counts;
     TAILQ_INIT(&client->waiting);
     for (size_t i = 0; i < BUCKET_COUNT; i++)
         LIST_INIT(&client->buckets[i]);
@@ -101,6 +107,11 @@ struct keyholder_client *keyholder_client_new(struct event_base *base,
         return NULL;
     }
     return client;
+}
+
+void keyholder_client_count(struct keyholder_client *client, struct sign_counts *counts)
+{
+    client->counts = counts;
 }
 
 void keyholder_client_set_channel(struct keyholder_client *client, int fd)
@@ -284,6 +295,8 @@ static void job_ask(struct sign_job *job, enum sign_scheme scheme, const uint8_t
     memcpy(job->request.spki_hash, job->certificate->spki_hash, SPKI_HASH_BYTES);
     memcpy(job->request.input, input, input_length);
     job->state = JOB_WAITING;
+    job->asked_us = clock_us();
+    client->counts->waiting++;
     TAILQ_INSERT_TAIL(&client->waiting, job, in_order);
     LIST_INSERT_HEAD(&client->buckets[job->request.id % BUCKET_COUNT], job, in_bucket);
     if (!client->next_unsent)
@@ -296,12 +309,21 @@ static void job_forget(struct sign_job *job)
 {
     struct keyholder_client *client = job->client;
     if (job->state == JOB_WAITING) {
+        client->counts->waiting--;
         if (client->next_unsent == job)
             client->next_unsent = TAILQ_NEXT(job, in_order);
         TAILQ_REMOVE(&client->waiting, job, in_order);
         LIST_REMOVE(job, in_bucket);
     }
     job->state = JOB_IDLE;
+}
+
+static uint64_t clock_us(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 static void on_flush(evutil_socket_t fd, short what, void *argument)
@@ -423,6 +445,11 @@ static bool take_reply(struct keyholder_client *client, const struct sign_reply 
     job->state = reply->status == SIGN_DONE ? JOB_SIGNED : JOB_FAILED;
     job->signature_length = reply->signature_length;
     memcpy(job->signature, reply->signature, reply->signature_length);
+    histogram_add(&client->counts->latency_us, clock_us() - job->asked_us);
+    if (job->state == JOB_SIGNED)
+        client->counts->made++;
+    else
+        client->counts->refused++;
     if (job->state == JOB_FAILED)
         warn_failed(job, job->status);
     job->on_signed(job->argument);
@@ -445,5 +472,11 @@ static void close_channel(struct keyholder_client *client)
     }
     client->channel_fd = -1;
     client->blocked = false;
+    const struct sign_job *job;
+    TAILQ_FOREACH (job, &client->waiting, in_order) {
+        if (job == client->next_unsent)
+            break;
+        client->counts->resent++;
+    }
     client->next_unsent = TAILQ_FIRST(&client->waiting);
 }

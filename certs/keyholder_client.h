@@ -10,12 +10,25 @@
 #include <event2/event.h>
 
 #include "certs/certstore.h"
+#include "config/histogram.h"
 
 struct keyholder_client;
+
+/* What a client counts, for others to read. */
+struct sign_counts {
+    uint64_t made;
+    uint64_t refused;            /* by the keyholder */
+    uint64_t resent;             /* to a keyholder that took the place of another */
+    struct histogram latency_us; /* from the question to the answer */
+    uint64_t waiting;            /* now: asked for and not answered */
+};
 
 /* `base` is borrowed. */
 struct keyholder_client *keyholder_client_new(struct event_base *base,
                                               struct error *error) MUST_CHECK;
+
+/* Has it count in `counts` (borrowed, must outlive the client) from now on. */
+void keyholder_client_count(struct keyholder_client *client, struct sign_counts *counts);
 
 /* Takes a (new) socketpair to the keyholder.  Requests that have no reply yet are sent
  * again: a keyholder that was replaced costs a handshake time, never the handshake. */

@@ -33,6 +33,8 @@ struct ticket_keys {
     struct vault vault;        /* owned; holds the slots */
     struct ticket_slot *slots; /* TICKET_RING_KEYS, as in the ring */
     WC_RNG rng;
+    struct ticket_counts *counts; /* borrowed, or own_counts */
+    struct ticket_counts own_counts;
 };
 
 /* A ticket as the library hands it over. */
@@ -115,12 +117,18 @@ struct ticket_keys *ticket_keys_new(struct error *error)
         free(keys);
         return NULL;
     }
+    keys->counts = &keys->own_counts;
     keys->slots = vault_take(&keys->vault, TICKET_RING_KEYS * sizeof(*keys->slots));
     if (keys->slots)
         return keys;
     (void)error_set(error, "no memory for ticket keys");
     ticket_keys_free(keys);
     return NULL;
+}
+
+void ticket_keys_count(struct ticket_keys *keys, struct ticket_counts *counts)
+{
+    keys->counts = counts;
 }
 
 void ticket_keys_replace(struct ticket_keys *keys, const struct ticket_ring *ring)
@@ -186,17 +194,21 @@ static int on_ticket(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
     (void)ssl;
     if (!context->keys || length <= NONCE_AT)
         return WOLFSSL_TICKET_RET_REJECT;
+    struct ticket_counts *counts = context->keys->counts;
     *out_length = length;
-    if (encrypt)
-        return ticket_seal(context, &ticket) ||
-                       ticket_seal_for_nobody(context->keys, &ticket)
-                   ? WOLFSSL_TICKET_RET_OK
-                   : WOLFSSL_TICKET_RET_REJECT;
-    if (!ticket_open(context, &ticket))
-        return WOLFSSL_TICKET_RET_REJECT;
-    if (text[NONCE_LENGTH_AT] != 1 || text[NONCE_AT] >= NONCE_LAST)
-        return WOLFSSL_TICKET_RET_REJECT;
-    return WOLFSSL_TICKET_RET_OK;
+    if (encrypt) {
+        bool sealed = ticket_seal(context, &ticket) ||
+                      ticket_seal_for_nobody(context->keys, &ticket);
+        counts->issued += sealed;
+        return sealed ? WOLFSSL_TICKET_RET_OK : WOLFSSL_TICKET_RET_REJECT;
+    }
+    if (ticket_open(context, &ticket) && text[NONCE_LENGTH_AT] == 1 &&
+        text[NONCE_AT] < NONCE_LAST) {
+        counts->accepted++;
+        return WOLFSSL_TICKET_RET_OK;
+    }
+    counts->rejected++;
+    return WOLFSSL_TICKET_RET_REJECT;
 }
 
 static bool ticket_seal(const struct ticket_context *context, const struct ticket *ticket)

@@ -51,7 +51,17 @@ void ticket_ring_wipe(struct ticket_ring *ring);
 /* A worker's copy. */
 struct ticket_keys;
 
+/* What is counted with it, for others to read. */
+struct ticket_counts {
+    uint64_t issued;
+    uint64_t accepted;
+    uint64_t rejected; /* shown by a client, and good for nothing here */
+};
+
 struct ticket_keys *ticket_keys_new(struct error *error) MUST_CHECK;
+
+/* Has it count in `counts` (borrowed, must outlive the keys) from now on. */
+void ticket_keys_count(struct ticket_keys *keys, struct ticket_counts *counts);
 
 /* Replaces all keys by those of `ring`, which stays the caller's to wipe. */
 void ticket_keys_replace(struct ticket_keys *keys, const struct ticket_ring *ring);

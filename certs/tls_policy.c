@@ -129,6 +129,7 @@ static bool apply_groups(WOLFSSL_CTX *context, const struct config_tls *tls,
                          struct error *error);
 static bool apply_resumption(WOLFSSL_CTX *context, const struct config_tls *tls,
                              struct error *error);
+static bool find_cipher(const char *suite, struct tls_outcome *outcome);
 static bool is_built(const struct build_fact *fact);
 static void say(FILE *out, struct report *report, bool holds, enum report_level level,
                 const char *claim, const char *evidence);
@@ -147,18 +148,36 @@ bool tls_policy_apply(WOLFSSL_CTX *context, const struct config_tls *tls,
            apply_resumption(context, tls, error);
 }
 
-bool tls_policy_holds(WOLFSSL *ssl, const struct config_tls *tls, struct error *error)
+bool tls_policy_holds(WOLFSSL *ssl, const struct config_tls *tls,
+                      struct tls_outcome *outcome, struct error *error)
 {
     const char *group = wolfSSL_get_curve_name(ssl);
+    const char *suite = wolfSSL_get_cipher_name(ssl);
 
-    if (tls->min_version == TLS_1_3 && wolfSSL_version(ssl) != TLS1_3_VERSION)
+    outcome->version = wolfSSL_version(ssl) == TLS1_3_VERSION ? TLS_1_3 : TLS_1_2;
+    outcome->resumed = wolfSSL_session_reused(ssl) != 0;
+    if (outcome->version < tls->min_version)
         return error_set(error, "TLS 1.2 was negotiated, which min_version excludes");
+    if (!find_cipher(suite, outcome))
+        return error_set(error, "suite %s was negotiated, which is none of ours",
+                         suite ? suite : "(none)");
     for (size_t i = 0; group && i < tls->groups.count; i++) {
-        if (strcmp(group, groups[tls->groups.items[i]].name) == 0)
+        outcome->group = (enum tls_group)tls->groups.items[i];
+        if (strcmp(group, groups[outcome->group].name) == 0)
             return true;
     }
     return error_set(error, "group %s was negotiated, which groups excludes",
                      group ? group : "(none)");
+}
+
+static bool find_cipher(const char *suite, struct tls_outcome *outcome)
+{
+    for (size_t i = 0; suite && i < SUITE_COUNT; i++) {
+        outcome->cipher = (enum tls_cipher)(i / SUITE_FORMS);
+        if (strcmp(suite, suites[i / SUITE_FORMS][i % SUITE_FORMS]) == 0)
+            return true;
+    }
+    return false;
 }
 
 void tls_policy_self_check(FILE *out, struct report *report)

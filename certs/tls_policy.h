@@ -26,10 +26,18 @@ extern const struct config_tls tls_policy_widest;
 bool tls_policy_apply(WOLFSSL_CTX *context, const struct config_tls *tls,
                       struct error *error) MUST_CHECK;
 
-/* Whether what a finished handshake has negotiated is within `tls`: the library chooses
- * the TLS 1.2 group by its own lights, and policy is checked rather than hoped for. */
+/* What a finished handshake has negotiated. */
+struct tls_outcome {
+    enum tls_version version;
+    enum tls_group group;
+    enum tls_cipher cipher;
+    bool resumed;
+};
+
+/* Whether that is within `tls`, and what it is: the library chooses the TLS 1.2 group by
+ * its own lights, and policy is checked rather than hoped for. */
 bool tls_policy_holds(WOLFSSL *ssl, const struct config_tls *tls,
-                      struct error *error) MUST_CHECK;
+                      struct tls_outcome *outcome, struct error *error) MUST_CHECK;
 
 /* Proves properties of the linked library: its version, assembly in use, no CBC, PSK, old
  * TLS, renegotiation, default ticket callback, ...  Every missing one is reported as an

@@ -3,6 +3,7 @@
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "config/references.h"
 
@@ -25,6 +26,7 @@ static void check_listener_address(struct check *check, void **tree,
 static void check_defaults(struct check *check);
 static void check_directory(struct check *check,
                             const struct config_certificate *certificate);
+static void check_control(struct check *check);
 static void check_passphrase(struct check *check,
                              const struct config_certificate *certificate);
 static void check_tls(struct check *check);
@@ -33,6 +35,7 @@ static void check_balancers(struct check *check, const struct config_listener *l
 static bool has_choice_in(const struct choice_list *list, unsigned first, unsigned last);
 static void check_plaintext(struct check *check, const struct config_backend *backend);
 static void check_send_proxy(struct check *check, const struct config_backend *backend);
+static void check_admin(struct check *check);
 static int place_compare(const void *a, const void *b);
 static void keep(void *node);
 
@@ -54,6 +57,7 @@ void check_config(struct config *config, struct report *report)
         check_directory(&check, &config->certificates[i]);
         check_passphrase(&check, &config->certificates[i]);
     }
+    check_control(&check);
     check_tls(&check);
     check_listener_addresses(&check);
     check_defaults(&check);
@@ -61,6 +65,7 @@ void check_config(struct config *config, struct report *report)
         check_plaintext(&check, &config->backends[i]);
         check_send_proxy(&check, &config->backends[i]);
     }
+    check_admin(&check);
     if (check.memory_short) {
         CHECK_ERROR(&check, 0, "there is no memory to check it");
     }
@@ -165,6 +170,21 @@ static void check_plaintext(struct check *check, const struct config_backend *ba
     }
 }
 
+/* What it says is for the operator, and nothing protects it on the way. */
+static void check_admin(struct check *check)
+{
+    const struct config_admin *admin = &check->config->admin;
+    for (size_t i = 0; i < admin->addresses.count; i++) {
+        const struct address *address = &admin->addresses.items[i];
+        if (!admin->allow_remote && !address_is_local(address)) {
+            CHECK_ERROR(check, admin->address_line,
+                        "admin: other machines can connect to %s and read everything "
+                        "about this one (if that is wanted, write allow_remote = yes)",
+                        address->text);
+        }
+    }
+}
+
 static void check_send_proxy(struct check *check, const struct config_backend *backend)
 {
     if (backend->send_proxy_certificate && backend->send_proxy != SEND_PROXY_V2_TLS) {
@@ -188,6 +208,19 @@ static void keep(void *node)
 }
 
 /* What narrowing must leave, and the lifetimes that follow from each other. */
+/* A socket's path has less room than a file's. */
+static void check_control(struct check *check)
+{
+    const struct config_proxy *proxy = &check->config->proxy;
+    const size_t room = sizeof(((struct sockaddr_un *)0)->sun_path);
+    if (proxy->control != NULL && strlen(proxy->control) >= room) {
+        CHECK_ERROR(check, proxy->control_line,
+                    "\"control\" is too long for a socket's path, which has at most %zu "
+                    "bytes: %s",
+                    room - 1, proxy->control);
+    }
+}
+
 static void check_tls(struct check *check)
 {
     struct config_tls *tls = &check->config->tls;

@@ -58,6 +58,8 @@ struct config_section {
     unsigned line;               /* of the section header; 0: not in the text */
 };
 
+#define CONTROL_AUTO "auto"
+#define CONTROL_OFF  "off"
 /* Parts of the roles' sandbox that a machine may not have; the operator can allow that.
  */
 enum sandbox_part { SANDBOX_USER, SANDBOX_LANDLOCK, SANDBOX_SECCOMP };
@@ -68,8 +70,11 @@ struct config_proxy {
     uint64_t workers; /* as configured; 0 = auto, one for each processor */
     char *user;       /* whom the roles run as when the master is root; never NULL */
     unsigned user_line;
-    bool strict; /* one certificate that cannot be served refuses the configuration */
-    bool watch;  /* certificates follow their files by themselves */
+    bool strict;   /* one certificate that cannot be served refuses the configuration */
+    bool watch;    /* certificates follow their files by themselves */
+    char *control; /* path of the operator's socket, or one of the words below; never NULL
+                    */
+    unsigned control_line;
     struct choice_list unsafe_without; /* of enum sandbox_part, in any order */
     unsigned unsafe_without_line;
 };
@@ -199,6 +204,7 @@ struct config_backend {
     uint64_t wait_ms; /* how long a client waits for a backend that refuses; 0 = one try
                          of each address */
     bool allow_remote_plaintext;
+    bool required; /* without it Pawl is not ready */
     enum send_proxy send_proxy;
     bool send_proxy_certificate; /* of the client, whole */
     unsigned send_proxy_certificate_line;
@@ -219,6 +225,19 @@ struct config_log {
     struct config_section section;
     enum log_level level;
     enum log_format format;
+    enum log_place target;
+    unsigned target_line;
+    char *syslog_socket; /* path */
+    enum log_facility syslog_facility;
+    uint64_t repeat_limit; /* equal lines a second; 0: all */
+};
+
+/* Where Pawl says over HTTP how it is doing. */
+struct config_admin {
+    struct config_section section;
+    struct address_list addresses; /* none: nowhere */
+    unsigned address_line;
+    bool allow_remote;
 };
 
 struct config {
@@ -227,6 +246,7 @@ struct config {
     struct config_tls tls;
     struct config_limits limits;
     struct config_log log;
+    struct config_admin admin;
     struct config_listener *listeners; /* owned arrays, in the order of the text */
     size_t listener_count;
     struct config_route *routes;

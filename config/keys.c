@@ -67,5 +67,12 @@ const struct section_type keys_sections[SECTION_KINDS] = {
                      .keys = &keys_of_log,
                      .size = sizeof(struct config_log),
                      .offset = offsetof(struct config, log),
-                     .help = "What goes to standard error"},
+                     .help = "What Pawl tells about itself, and where"},
+    [SECTION_ADMIN] = {.word = "admin",
+                       .keys = &keys_of_admin,
+                       .size = sizeof(struct config_admin),
+                       .offset = offsetof(struct config, admin),
+                       .help =
+                           "Where Pawl says over plain HTTP how it is doing: a page for "
+                           "people at /, and /metrics, /status, /healthz, /readyz"},
 };

@@ -29,8 +29,9 @@ enum section_kind {
     SECTION_BACKEND,
     SECTION_LIMITS,
     SECTION_LOG,
+    SECTION_ADMIN,
 };
-enum { SECTION_KINDS = SECTION_LOG + 1 };
+enum { SECTION_KINDS = SECTION_ADMIN + 1 };
 
 struct key_table {
     const struct key *keys;
@@ -64,8 +65,10 @@ enum key_value_type {
     KEY_CHOICES,          /* struct choice_list of such places */
     KEY_NAME,             /* char *, owned: letters, digits, ".", "_" and "-" */
     KEY_PATH,             /* char *, owned; made relative to the directory of the text */
+    KEY_PATH_OR_WORD,     /* the same; the two words of choices stay as they are */
     KEY_COMMAND,          /* char *, owned: words, the first an absolute path */
     KEY_LISTEN,           /* struct address_list to listen on */
+    KEY_LISTEN_LOCAL,     /* the same, where unix sockets may be, too */
     KEY_CONNECT,          /* struct address_list to connect to */
     KEY_LIST,             /* struct text_list of words that pass check_item; the key may
                              stand in several lines, whose words add up */
@@ -94,6 +97,7 @@ struct key {
 
 extern const struct section_type keys_sections[SECTION_KINDS];
 extern const struct key_table keys_of_proxy, keys_of_tls, keys_of_limits, keys_of_log;
+extern const struct key_table keys_of_admin;
 extern const struct key_table keys_of_listener, keys_of_route, keys_of_certificate;
 extern const struct key_table keys_of_clients, keys_of_backend;
 

@@ -17,6 +17,8 @@ static_assert(sizeof(enum tls_version) == sizeof(unsigned), "enums are not unsig
 static_assert(sizeof(enum tls_unanswered) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum log_level) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum log_format) == sizeof(unsigned), "enums are not unsigned");
+static_assert(sizeof(enum log_facility) == sizeof(unsigned), "enums are not unsigned");
+static_assert(sizeof(enum log_place) == sizeof(unsigned), "enums are not unsigned");
 
 /* In the order of the enums they stand for. */
 static const char *const tls_version_words[] = {"1.2", "1.3", NULL};
@@ -26,8 +28,14 @@ static const char *const tls_group_words[] = {"X25519MLKEM768", "X25519", "secp2
                                               NULL};
 static const char *const unanswered_words[] = {"close", "keep", NULL};
 static const char *const lifetime_words[] = {"window", "unlimited", NULL};
+static const char *const control_words[] = {CONTROL_AUTO, CONTROL_OFF, NULL};
 static const char *const log_level_words[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_format_words[] = {"text", "json", NULL};
+static const char *const log_target_words[] = {"stderr", "syslog", "syslog-local", NULL};
+
+static const char *const log_facility_words[] = {
+    "user",   "daemon", "auth",   "authpriv", "local0", "local1", "local2",
+    "local3", "local4", "local5", "local6",   "local7", NULL};
 
 static const char *const sandbox_words[] = {"user", "landlock", "seccomp", NULL};
 
@@ -59,6 +67,16 @@ static const struct key proxy_keys[] = {
      .help =
          "Whether certificates and keys are taken anew by themselves when their files "
          "change; a pair that does not fit keeps the one in service"},
+    {.name = "control",
+     IN(proxy, control),
+     LINE(proxy, control_line),
+     .type = KEY_PATH_OR_WORD,
+     .choices = control_words,
+     .standard = CONTROL_AUTO,
+     .help =
+         "Unix socket on which pawl status, reload, stop and the like reach a running "
+         "Pawl; auto is /run/pawl/control.sock for root and "
+         "$XDG_RUNTIME_DIR/pawl/control.sock for others, if that variable is set"},
     {.name = "unsafe_without",
      IN(proxy, unsafe_without),
      LINE(proxy, unsafe_without_line),
@@ -207,5 +225,55 @@ static const struct key log_keys[] = {
      .choices = log_format_words,
      .standard = "text",
      .help = "Lines for people or one JSON object each"},
+    {.name = "target",
+     IN(log, target),
+     LINE(log, target_line),
+     .type = KEY_CHOICE,
+     .choices = log_target_words,
+     .standard = "stderr",
+     .help =
+         "Where lines go: standard error, or the syslog daemon's socket; syslog-local "
+         "is the form that most daemons expect on /dev/log unless told otherwise "
+         "(rsyslog, systemd-journald), syslog is RFC 5424"},
+    {.name = "syslog_socket",
+     IN(log, syslog_socket),
+     .type = KEY_PATH,
+     .standard = "/dev/log",
+     .help =
+         "The syslog daemon's unix datagram socket; a daemon that is gone or does not "
+         "keep up costs lines, which are counted, and no time"},
+    {.name = "syslog_facility",
+     IN(log, syslog_facility),
+     .type = KEY_CHOICE,
+     .choices = log_facility_words,
+     .standard = "daemon",
+     .help = "The facility that a syslog daemon sorts the lines by"},
+    {.name = "repeat_limit",
+     IN(log, repeat_limit),
+     .type = KEY_COUNT,
+     .min = 0,
+     .max = LOG_REPEAT_MAX,
+     .standard = "20",
+     .help = "Lines that say the same (message and reason, whoever it is about) in each "
+             "process and second; more are counted and told in one line. Sessions that "
+             "ended well and debug lines are all written; 0 writes everything"},
 };
 const struct key_table keys_of_log = KEY_TABLE(log_keys);
+
+static const struct key admin_keys[] = {
+    {.name = "address",
+     IN(admin, addresses),
+     LINE(admin, address_line),
+     .type = KEY_LISTEN_LOCAL,
+     .sample = "127.0.0.1:9180",
+     .help = "Where to listen, on this machine only: loopback or unix:/PATH, which the "
+             "user and group that Pawl is started by can reach; nowhere if not set"},
+    {.name = "allow_remote",
+     IN(admin, allow_remote),
+     .type = KEY_BOOL,
+     .standard = "no",
+     .help =
+         "Allows other addresses, and any name in a request's Host; whoever can connect "
+         "can read everything, unencrypted"},
+};
+const struct key_table keys_of_admin = KEY_TABLE(admin_keys);

@@ -20,6 +20,8 @@ static bool find_choice(const struct key *key, const char *word, unsigned *choic
 static bool read_name(const char *text, void *place, struct error *error);
 static bool read_path(const char *text, const char *file, void *place,
                       struct error *error);
+static bool read_path_or_word(const struct key *key, const char *text, const char *file,
+                              void *place, struct error *error);
 static bool put_string(char *string, void *place, struct error *error);
 static void join_choices(const struct key *key, char *text, size_t size);
 
@@ -73,7 +75,8 @@ void keys_clear(enum section_kind kind, void *section)
         if (key->type == KEY_NETWORKS) {
             network_list_clear(place);
         }
-        if (key->type == KEY_NAME || key->type == KEY_PATH || key->type == KEY_COMMAND) {
+        if (key->type == KEY_NAME || key->type == KEY_PATH ||
+            key->type == KEY_PATH_OR_WORD || key->type == KEY_COMMAND) {
             char *string = NULL;
             memcpy(&string, place, sizeof(string));
             free(string);
@@ -133,11 +136,15 @@ bool keys_read(const struct key *key, const char *text, const char *file, void *
         return read_name(text, place, error);
     case KEY_PATH:
         return read_path(text, file, place, error);
+    case KEY_PATH_OR_WORD:
+        return read_path_or_word(key, text, file, place, error);
     case KEY_COMMAND:
         return passphrase_check_command(text, error) &&
                put_string(strdup(text), place, error);
     case KEY_LISTEN:
         return value_read_addresses(text, ADDRESS_LISTEN, place, error);
+    case KEY_LISTEN_LOCAL:
+        return value_read_addresses(text, ADDRESS_LISTEN_LOCAL, place, error);
     case KEY_CONNECT:
         return value_read_addresses(text, ADDRESS_CONNECT, place, error);
     case KEY_LIST:
@@ -188,12 +195,16 @@ void keys_describe(const struct key *key, char *text, size_t size)
     case KEY_PATH:
         snprintf(text, size, "path");
         return;
+    case KEY_PATH_OR_WORD:
+        snprintf(text, size, "%s, %s, path", key->choices[0], key->choices[1]);
+        return;
     case KEY_COMMAND:
         snprintf(text, size, "/PATH word ...");
         return;
     case KEY_LISTEN:
         snprintf(text, size, "HOST:PORT, systemd:NAME, ...");
         return;
+    case KEY_LISTEN_LOCAL:
     case KEY_CONNECT:
         snprintf(text, size, "HOST:PORT, unix:PATH, ...");
         return;
@@ -320,6 +331,17 @@ static bool read_path(const char *text, const char *file, void *place,
         return error_set(error, "the path is longer than the system allows");
     }
     return put_string(path, place, error);
+}
+
+static bool read_path_or_word(const struct key *key, const char *text, const char *file,
+                              void *place, struct error *error)
+{
+    for (size_t i = 0; key->choices[i] != NULL; i++) {
+        if (strcmp(key->choices[i], text) == 0) {
+            return put_string(strdup(text), place, error);
+        }
+    }
+    return read_path(text, file, place, error);
 }
 
 /* Takes `string` and frees what stood in its place. */

@@ -265,6 +265,11 @@ static const struct key backend_keys[] = {
      .standard = "5s",
      .help = "How long a client waits for a backend that refuses connections, while Pawl "
              "tries again; with 0s each address is tried once"},
+    {.name = "required",
+     IN(backend, required),
+     .type = KEY_BOOL,
+     .standard = "yes",
+     .help = "Whether /readyz says no while every worker knows this backend to be down"},
     {.name = "allow_remote_plaintext",
      IN(backend, allow_remote_plaintext),
      .type = KEY_BOOL,

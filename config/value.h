@@ -32,8 +32,9 @@ struct address_list {
 enum address_use {
     ADDRESS_LISTEN, /* HOST:PORT with numeric host, `localhost` or `*` (dual-stack any),
                        or systemd:NAME */
-    ADDRESS_CONNECT /* numeric HOST:PORT, `localhost:PORT` (127.0.0.1, then ::1), or
-                       unix:PATH (absolute; unix:@NAME for the abstract namespace) */
+    ADDRESS_LISTEN_LOCAL, /* the same, or unix:PATH */
+    ADDRESS_CONNECT       /* numeric HOST:PORT, `localhost:PORT` (127.0.0.1, then ::1), or
+                             unix:PATH (absolute; unix:@NAME for the abstract namespace) */
 };
 
 /* yes/no/true/false/on/off */

@@ -9,7 +9,7 @@ packages() # group
     build) echo gcc libc6-dev make pkg-config autoconf automake libtool \
         curl ca-certificates libevent-dev libinih-dev libseccomp-dev ;;
     test) echo libcmocka-dev python3 python3-pytest curl openssl chromium libnss3-tools \
-        tcpdump tshark ;;
+        tcpdump tshark prometheus ;;
     # Servers to measure against; their packages start them where an init system runs.
     peers) echo nginx-light hitch haproxy ;;
     lint) echo libcmocka-dev python3 clang clang-format cppcheck shellcheck ;;

@@ -14,6 +14,7 @@
 #include "proxy/origin.h"
 #include "proxy/proxy_protocol.h"
 #include "proxy/session.h"
+#include "proxy/worker.h"
 
 enum { BACKOFF_FIRST_MS = 10, BACKOFF_MOST_MS = 250, ID_BYTES = 16 };
 
@@ -25,6 +26,7 @@ static void backend_note_failure(struct session *session, const struct error *er
 static enum session_step backend_connected(struct session *session);
 static enum session_step backend_hear_client(struct session *session);
 static bool backend_introduce(struct session *session);
+static struct stats_backend *backend_stats(const struct session *session);
 static bool backend_make_id(struct session *session);
 static void backend_add_identity(const struct session *session,
                                  struct proxy_facts *facts);
@@ -95,6 +97,7 @@ enum session_step backend_run(struct session *session, unsigned events)
         backend_note_failure(session, &error);
     } else {
         connect->tried = 0;
+        backend_stats(session)->retries++;
     }
     return backend_try_next(session);
 }
@@ -112,6 +115,7 @@ static enum session_step backend_try_next(struct session *session)
 
         session->backend_address = &backend->addresses.items[index];
         connect->timed_out = false;
+        session->phase_us = stats_clock_us();
         int fd = backend_open(session->backend_address, &connect->connecting, &error);
         if (fd < 0) {
             backend_note_failure(session, &error);
@@ -141,6 +145,7 @@ static enum session_step backend_finish_attempt(struct session *session)
 static void backend_note_failure(struct session *session, const struct error *error)
 {
     session->connect.connecting = false;
+    backend_stats(session)->failed++;
     session_drop_backend(session);
     (void)session_end(session, STEP_WAIT, REASON_BACKEND_UNREACHABLE, "%s", error->text);
 }
@@ -172,6 +177,9 @@ static enum session_step backend_give_up(struct session *session)
 static enum session_step backend_connected(struct session *session)
 {
     session->connect.connecting = false;
+    backend_stats(session)->connected++;
+    histogram_add(&session->worker->stats->connect_us,
+                  stats_clock_us() - session->phase_us);
     session->active_ms = session_now(session);
     /* What failed before is not why the session will end. */
     free(session->detail);
@@ -193,12 +201,18 @@ static enum session_step backend_hear_client(struct session *session)
     if (length > 0 && !stream_keep(&session->backend, client->scratch->plain, length))
         return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory");
     session->bytes_in += length;
+    session->worker->stats->bytes_in += length;
     if (got == IO_ERROR)
         return session_client_failed(session);
     if (client->read_ended && session->bytes_in == 0)
         return session_end(session, STEP_END, REASON_CLIENT_CLOSED,
                            "before a backend was reached");
     return STEP_WAIT;
+}
+
+static struct stats_backend *backend_stats(const struct session *session)
+{
+    return stats_backend_of(session->worker->stats, session->target->section.name);
 }
 
 /* Tells the backend who the client is, before the client's first byte. */

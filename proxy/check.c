@@ -6,6 +6,7 @@
 #include "config/bundle.h"
 #include "proxy/cli.h"
 #include "proxy/generation.h"
+#include "proxy/log_target.h"
 #include "proxy/sandbox.h"
 #include "proxy/snapshot.h"
 
@@ -48,6 +49,7 @@ static void check_generation(const struct generation *generation, struct report 
     if (!sandbox_identity(config->proxy.user, &identity, &error))
         report_add(report, REPORT_ERROR, config->file, config->proxy.user_line, "%s",
                    error.text);
+    log_target_check(config, report);
     check_roles(generation, report);
 }
 

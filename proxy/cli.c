@@ -7,9 +7,11 @@
 #include "certs/tls_policy.h"
 #include "config/keys.h"
 #include "proxy/check.h"
+#include "proxy/cli_console.h"
 #include "proxy/dev.h"
 #include "proxy/master.h"
 #include "proxy/prove.h"
+#include "proxy/stats_table.h"
 
 struct command {
     const char *name;
@@ -25,15 +27,22 @@ static int cli_dev(int count, char **arguments);
 static int cli_demo(int count, char **arguments);
 static int cli_prove(int count, char **arguments);
 static int cli_keys(int count, char **arguments);
+static int cli_metrics(int count, char **arguments);
 static int cli_version(int count, char **arguments);
 static int cli_help(int count, char **arguments);
 static const struct command *cli_find(const char *name);
 static void cli_print_overview(FILE *out);
-static int cli_usage(const char *name, const char *problem, const char *word);
+
+#define CONTROL_HELP                                                                     \
+    "  -c FILE          the configuration that says where its control socket is "        \
+    "(default\n"                                                                         \
+    "                   " CLI_DEFAULT_FILE ", if it can be read)\n"                      \
+    "  --control PATH   the socket itself\n"
 
 static const struct command COMMANDS[] = {
     {"run", "[-c FILE] [--trial]", "serve, in the foreground, until told to end",
-     "Reads FILE (default " CLI_DEFAULT_FILE ") and serves it.  Logs to standard error.\n"
+     "Reads FILE (default " CLI_DEFAULT_FILE ") and serves it.  Logs to standard error,\n"
+     "or where [log] says.\n"
      "Signals: TERM (or QUIT) finishes the sessions and ends, INT ends at once, HUP "
      "reads\n"
      "FILE again (a file with errors changes nothing), USR2 puts the binary that is now "
@@ -62,11 +71,55 @@ static const struct command COMMANDS[] = {
      "takes\n"
      "the same options.\n",
      cli_demo},
+    {"status", "[--json] [-c FILE | --control PATH]", "how the running Pawl is doing",
+     "Asks the running Pawl over its control socket and shows what is wrong first: "
+     "failed\n"
+     "reloads, restarts, certificates about to expire; then configuration, window, "
+     "processes,\n"
+     "certificates, backends.\n"
+     "  --json           print one JSON object\n" CONTROL_HELP,
+     cli_status},
+    {"sessions", "[--limit N] [--json] [-c FILE | --control PATH]",
+     "the live sessions, the oldest first",
+     "Shows client, state, age, time since the last byte, bytes, name, backend and TLS "
+     "of "
+     "the\n"
+     "oldest sessions.\n"
+     "  --limit N        so many of them (default 100, at most 10000)\n"
+     "  --json           print one JSON object\n" CONTROL_HELP,
+     cli_sessions},
+    {"reload", "[-c FILE | --control PATH]", "read the configuration and all files again",
+     "Like the signal HUP, but waits for the outcome and prints every problem.  Ends "
+     "with "
+     "1 if\n"
+     "the configuration was refused; the one in service then stays.\n" CONTROL_HELP,
+     cli_reload},
+    {"stop", "[--now] [--no-wait] [-c FILE | --control PATH]",
+     "finish the sessions and end",
+     "Like the signal TERM: takes no new clients, lets the sessions end within "
+     "drain_timeout,\n"
+     "says once a second how many are left, and ends when all processes have.\n"
+     "  --now            end at once, like the signal INT\n"
+     "  --no-wait        do not wait for the end\n" CONTROL_HELP,
+     cli_stop},
+    {"upgrade", "[-c FILE | --control PATH]", "replace the program by the one on disk",
+     "Has the program that is now on disk take over sockets and sessions to come, "
+     "without\n"
+     "refusing a client.\n" CONTROL_HELP,
+     cli_upgrade},
+    {"log", "error|warning|info|debug [-c FILE | --control PATH]",
+     "set what is logged, until the next reload",
+     "Has every process log lines of this level and the more important ones, until the "
+     "next\n"
+     "reload.\n" CONTROL_HELP,
+     cli_log},
     {"prove", "[HOST:PORT | --listener NAME]", "ask a TLS server what it agrees to",
      "Makes connections to any TLS server, or to a listener of the configuration file\n"
      "(the first, unless named), and shows what it agrees to and what it refuses, with\n"
-     "the evidence.  Ends with 1 if a line says FAIL.\n"
+     "the evidence; of the running Pawl also the age of its ticket keys and how its\n"
+     "processes are shut in.  Ends with 1 if a line says FAIL.\n"
      "  -c FILE          the configuration (default " CLI_DEFAULT_FILE ")\n"
+     "  --control PATH   its control socket, if not as the configuration says\n"
      "  --listener NAME  the listener to ask\n"
      "  --sni NAME       ask for this name, and look for it in the certificate\n"
      "  --ca FILE        verify the chain against these certificates\n"
@@ -77,6 +130,10 @@ static const struct command COMMANDS[] = {
      "the\n"
      "table of the README, with --ini as a commented configuration file.\n",
      cli_keys},
+    {"metrics", "[--markdown]", "list every figure that is counted",
+     "Prints name, labels and meaning of every figure at /metrics; with --markdown as a\n"
+     "table.\n",
+     cli_metrics},
     {"version", "[-v]", "print the version; with -v prove what TLS can do",
      "With -v also checks the linked TLS library: that nothing without forward secrecy "
      "is\n"
@@ -144,9 +201,8 @@ static int cli_check(int count, char **arguments)
     return check_run(count == 1 ? arguments[0] : CLI_DEFAULT_FILE);
 }
 
-/* The value after an option, where it has one. */
-static bool cli_take_value(int count, char **arguments, int *i, const char *option,
-                           const char **value)
+bool cli_take_value(int count, char **arguments, int *i, const char *option,
+                    const char **value)
 {
     if (strcmp(arguments[*i], option) != 0 || *i + 1 == count)
         return false;
@@ -204,6 +260,7 @@ static int cli_prove(int count, char **arguments)
     for (int i = 0; i < count; i++) {
         if (cli_take_value(count, arguments, &i, "--listener", &options.listener) ||
             cli_take_value(count, arguments, &i, "-c", &options.file) ||
+            cli_take_value(count, arguments, &i, "--control", &options.control) ||
             cli_take_value(count, arguments, &i, "--ca", &options.ca) ||
             cli_take_value(count, arguments, &i, "--sni", &options.name))
             continue;
@@ -214,7 +271,7 @@ static int cli_prove(int count, char **arguments)
         else
             options.host = arguments[i];
     }
-    if (options.host && (options.listener || options.file))
+    if (options.host && (options.listener || options.file || options.control))
         return cli_usage("prove",
                          "takes a listener or a server, not both:", options.host);
     if (options.name && strlen(options.name) > CLI_NAME_MAX)
@@ -236,6 +293,16 @@ static int cli_keys(int count, char **arguments)
         return cli_usage("keys", "does not understand", arguments[0]);
     keys_print(stdout, style);
     return EXIT_FINE;
+}
+
+static int cli_metrics(int count, char **arguments)
+{
+    bool markdown = count == 1 && strcmp(arguments[0], "--markdown") == 0;
+
+    if (count > 0 && !markdown)
+        return cli_usage("metrics", "does not understand", arguments[0]);
+    stats_table_print(stdout, markdown);
+    return 0;
 }
 
 static int cli_version(int count, char **arguments)
@@ -287,7 +354,7 @@ static void cli_print_overview(FILE *out)
     fprintf(out, "\nTo see it work: pawl demo\n");
 }
 
-static int cli_usage(const char *name, const char *problem, const char *word)
+int cli_usage(const char *name, const char *problem, const char *word)
 {
     const struct command *command = name ? cli_find(name) : NULL;
 

@@ -19,12 +19,16 @@ enum control_type {
     CONTROL_PREPARE,   /* fds: bundle, and for keyholders the keys */
     CONTROL_COMMIT,
     CONTROL_ABORT,
-    CONTROL_CHANNEL, /* fd: the socketpair between worker and keyholder */
-    CONTROL_TICKETS, /* text: the bytes of a struct ticket_ring; wiped on both sides */
-    CONTROL_STATS,   /* fd: the page that the role counts on, from its start */
-    CONTROL_DRAIN,   /* finish sessions, then exit */
-    CONTROL_STOP,    /* exit now */
-    CONTROL_PING,    /* answer PONG */
+    CONTROL_CHANNEL,  /* fd: the socketpair between worker and keyholder */
+    CONTROL_TICKETS,  /* text: the bytes of a struct ticket_ring; wiped on both sides */
+    CONTROL_STATS,    /* number[0]: whose; fd: the page that the role counts on, from its
+                         start, or one that it may read */
+    CONTROL_LOG,      /* number: enum control_log_number; generation: which sockets these
+                         are; fd: one connected to the syslog daemon, if there is any */
+    CONTROL_SESSIONS, /* number[0]: records there is room for; fd: the page for them */
+    CONTROL_DRAIN,    /* finish sessions, then exit */
+    CONTROL_STOP,     /* exit now */
+    CONTROL_PING,     /* answer PONG */
     /* role to master */
     CONTROL_SANDBOXED, /* number: by enum control_sandbox_number; text: what is missing */
     CONTROL_FORBIDDEN, /* number[0]: the system call that the role now dies of */
@@ -33,6 +37,8 @@ enum control_type {
     CONTROL_PREPARED,
     CONTROL_REFUSED, /* after its findings */
     CONTROL_PONG,
+    CONTROL_LISTED,  /* number: records written, sessions in all; to a CONTROL_SESSIONS */
+    CONTROL_LOG_CUT, /* the syslog daemon has left the socket of this generation */
     CONTROL_TYPE_END
 };
 
@@ -44,6 +50,14 @@ enum control_start_number {
     START_LOG_FORMAT,
     START_MAY_LACK, /* bits by enum sandbox_part */
     CONTROL_NUMBERS
+};
+
+enum control_log_number {
+    LOG_NUMBER_LEVEL,
+    LOG_NUMBER_FORMAT,
+    LOG_NUMBER_TARGET,
+    LOG_NUMBER_FACILITY,
+    LOG_NUMBER_REPEATS
 };
 
 /* See struct sandbox_state.  With SANDBOXED_REFUSED the role ends: the text says why. */

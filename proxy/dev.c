@@ -114,6 +114,7 @@ static bool dev_write_config(struct dev *dev, struct error *error)
         snprintf(dev->config, sizeof(dev->config),
                  "[proxy]\n"
                  "workers = 1\n"
+                 "control = off\n"
                  "%s%s\n"
                  "[listener dev]\n"
                  "address = %s\n"

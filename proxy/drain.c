@@ -36,7 +36,7 @@ void master_drain(struct master *master)
     upgrade_cancel(master, "Pawl was told to end");
     reload_forget(master);
     const struct config_limits *limits = &master->current->config->limits;
-    master->state = MASTER_LAME_DUCK;
+    ledger_note_state(master, MASTER_LAME_DUCK);
     notify_stopping(&master->notify, limits->lame_duck_ms + drain_most_ms(limits),
                     "draining");
     if (limits->lame_duck_ms == 0) {
@@ -72,7 +72,7 @@ static void drain_settle(struct master *master)
 
 static void drain_finish(struct master *master)
 {
-    master->state = MASTER_DRAINING;
+    ledger_note_state(master, MASTER_DRAINING);
     fleet_end(master, &worker_role, CONTROL_DRAIN);
     /* The workers have theirs; with these gone, nobody can connect any more. */
     sockets_close(&master->sockets);

@@ -1,4 +1,5 @@
-/* The master's processes: keyholder i and worker i side by side, the demo app last. */
+/* The master's processes: keyholder i and worker i side by side, then admin, which runs
+ * only while it has an address, and the demo app. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proxy/admin_role.h"
 #include "proxy/demo_role.h"
 #include "proxy/keyholder_role.h"
 #include "proxy/log.h"
@@ -20,11 +22,21 @@ static bool fleet_launch(struct master *master, struct process *process,
 static bool fleet_link(struct master *master, unsigned index, struct error *error);
 static void fleet_deliver(struct master *master, struct process *process,
                           const struct generation *generation);
+static bool fleet_wants(const struct process *process,
+                        const struct generation *generation);
+static bool fleet_send_pages(struct master *master, struct process *reader,
+                             struct error *error);
+static bool fleet_send_page(struct process *reader, unsigned number, int page_fd,
+                            struct error *error);
 static void fleet_send_sockets(struct master *master, struct process *process);
+static void fleet_send_admin_sockets(struct master *master, struct process *process);
 static void fleet_on_sandboxed(void *argument, struct process *process, bool refused);
 static void fleet_on_finding(void *argument, enum report_level level, const char *text);
 static void fleet_on_served(void *argument, const struct cert_set *served);
 static void fleet_on_answer(void *argument, struct process *process);
+static void fleet_on_listed(void *argument, struct process *process,
+                            const struct control_message *message);
+static void fleet_on_log_cut(void *argument, uint32_t epoch);
 static void fleet_on_exit(void *argument, struct process *process, const char *words);
 static void fleet_on_restart(void *argument, struct process *process);
 static struct process *fleet_find(const struct master *master, const struct role *role,
@@ -35,20 +47,23 @@ static const struct process_events EVENTS = {
     .on_finding = fleet_on_finding,
     .on_served = fleet_on_served,
     .on_answer = fleet_on_answer,
+    .on_listed = fleet_on_listed,
+    .on_log_cut = fleet_on_log_cut,
     .on_exit = fleet_on_exit,
     .on_restart = fleet_on_restart,
 };
 
 /* Keys first, so that no worker asks for a signature nobody can make. */
 static const struct role *const COMMIT_ORDER[] = {&keyholder_role, &demo_role,
-                                                  &worker_role};
+                                                  &worker_role, &admin_role};
 
 bool fleet_start(struct master *master, unsigned workers, struct error *error)
 {
     if (!fleet_make(master, workers, error))
         return false;
     for (size_t i = 0; i < master->process_count; i++) {
-        if (!fleet_launch(master, &master->processes[i], error))
+        if (fleet_wants(&master->processes[i], master->next) &&
+            !fleet_launch(master, &master->processes[i], error))
             return false;
     }
     for (unsigned i = 0; i < workers; i++) {
@@ -78,9 +93,11 @@ bool fleet_adopt(struct master *master, struct handover *from, struct error *err
         if (!process_adopt(process, item->pid, item->control_fd, item->generation, error))
             return false;
         item->control_fd = -1;
+        ledger_note_start(master, process);
     }
     for (size_t i = 0; i < master->process_count; i++) {
-        if (master->processes[i].pid == 0)
+        if (master->processes[i].pid == 0 &&
+            fleet_wants(&master->processes[i], master->current))
             process_restart_later(&master->processes[i]);
     }
     return true;
@@ -90,6 +107,13 @@ void fleet_prepare(struct master *master)
 {
     for (size_t i = 0; i < master->process_count; i++) {
         struct process *process = &master->processes[i];
+        struct error error;
+        bool missing = process->role == &admin_role && process->pid == 0;
+        if (missing && fleet_wants(process, master->next)) {
+            evtimer_del(process->restart_timer);
+            if (!fleet_launch(master, process, &error))
+                report_add(&master->report, REPORT_ERROR, NULL, 0, "%s", error.text);
+        }
         if (process->pid > 0)
             fleet_deliver(master, process, master->next);
     }
@@ -104,6 +128,7 @@ void fleet_commit(struct master *master)
                 continue;
             process->state = PROCESS_SERVING;
             process->serves = true;
+            ledger_note_process(master, process);
             process_tell(process, CONTROL_COMMIT, process->generation, NULL, NULL);
         }
     }
@@ -120,6 +145,18 @@ void fleet_abort(struct master *master)
         else
             continue;
         process_tell(process, CONTROL_ABORT, process->generation, NULL, NULL);
+    }
+}
+
+void fleet_settle(struct master *master)
+{
+    for (size_t i = 0; i < master->process_count; i++) {
+        struct process *process = &master->processes[i];
+        if (process->pid == 0 || !master->current ||
+            fleet_wants(process, master->current))
+            continue;
+        process->ending = true;
+        process_tell(process, CONTROL_STOP, 0, NULL, NULL);
     }
 }
 
@@ -185,7 +222,7 @@ void fleet_close(struct master *master)
 
 static bool fleet_make(struct master *master, unsigned workers, struct error *error)
 {
-    size_t count = 2 * (size_t)workers + (master->source->with_demo ? 1 : 0);
+    size_t count = 2 * (size_t)workers + 1 + (master->source->with_demo ? 1 : 0);
 
     master->worker_count = workers;
     master->processes = calloc(count, sizeof(*master->processes));
@@ -194,12 +231,12 @@ static bool fleet_make(struct master *master, unsigned workers, struct error *er
     for (size_t i = 0; i < count; i++) {
         struct process *process = &master->processes[i];
         const struct role *role = i % 2 == 0 ? &keyholder_role : &worker_role;
-        if (i == 2 * (size_t)workers)
-            role = &demo_role;
+        if (i >= 2 * (size_t)workers)
+            role = i == 2 * (size_t)workers ? &admin_role : &demo_role;
         master->process_count = i + 1;
         if (!process_init(process, master->base, role, (unsigned)(i / 2), error))
             return false;
-        if (role == &demo_role)
+        if (i >= 2 * (size_t)workers)
             process->index = 0;
         process->events = &EVENTS;
         process->master = master;
@@ -221,7 +258,47 @@ static bool fleet_launch(struct master *master, struct process *process,
         [START_MAY_LACK] = config_may_lack(generation->config),
     };
 
-    return process_start(process, numbers, error);
+    bool started = process_start(process, numbers, error);
+    if (process->pid > 0)
+        ledger_note_start(master, process);
+    if (started && master->current)
+        log_target_tell(master, process);
+    return started &&
+           (process->role != &admin_role || fleet_send_pages(master, process, error));
+}
+
+/* Whether the process is to run while the generation is in service. */
+static bool fleet_wants(const struct process *process,
+                        const struct generation *generation)
+{
+    return process->role != &admin_role || generation->config->admin.addresses.count > 0;
+}
+
+/* Everybody's counters, to read only. */
+static bool fleet_send_pages(struct master *master, struct process *reader,
+                             struct error *error)
+{
+    if (!fleet_send_page(reader, STATS_PAGE_MASTER, master->stats_fd, error))
+        return false;
+    for (unsigned i = 0; i < master->worker_count; i++) {
+        const struct process *worker = fleet_find(master, &worker_role, i);
+        if (!fleet_send_page(reader, i, worker->stats_fd, error))
+            return false;
+    }
+    return true;
+}
+
+static bool fleet_send_page(struct process *reader, unsigned number, int page_fd,
+                            struct error *error)
+{
+    const struct control_message message = {.type = CONTROL_STATS, .number = {number}};
+    const struct control_fds fds = {.fd = {stats_page_read_only(page_fd, error), -1}};
+
+    if (fds.fd[0] < 0)
+        return false;
+    process_tell_message(reader, &message, &fds);
+    close(fds.fd[0]);
+    return true;
 }
 
 /* A new socketpair between worker and keyholder `index`, given to whichever runs. */
@@ -257,6 +334,8 @@ static void fleet_deliver(struct master *master, struct process *process,
         const struct control_fds socket = {.fd = {master->source->demo_fd, -1}};
         process_tell(process, CONTROL_LISTENER, 0, "demo", &socket);
     }
+    if (process->role == &admin_role)
+        fleet_send_admin_sockets(master, process);
     process_prepare(process, generation->number, &fds);
 }
 
@@ -276,6 +355,19 @@ static void fleet_send_sockets(struct master *master, struct process *process)
                 log_error("%s", error.text);
             process_tell(process, CONTROL_LISTENER, 0, group->address.text, &fds);
         }
+    }
+}
+
+/* The same for admin, which knows those it has. */
+static void fleet_send_admin_sockets(struct master *master, struct process *process)
+{
+    const struct admin_sockets *sockets = &master->admin_sockets;
+
+    for (size_t i = 0; i < sockets->count; i++) {
+        const struct admin_socket *item = &sockets->items[i];
+        const struct control_fds fds = {.fd = {item->fd, -1}};
+        if (item->wanted)
+            process_tell(process, CONTROL_LISTENER, 0, item->address.text, &fds);
     }
 }
 
@@ -346,15 +438,31 @@ static void fleet_on_answer(void *argument, struct process *process)
     reload_consider(master);
 }
 
+static void fleet_on_listed(void *argument, struct process *process,
+                            const struct control_message *message)
+{
+    struct master *master = argument;
+
+    console_on_listed(master->console, process, message);
+}
+
+static void fleet_on_log_cut(void *argument, uint32_t epoch)
+{
+    log_target_on_cut(argument, epoch);
+}
+
 static void fleet_on_exit(void *argument, struct process *process, const char *words)
 {
     struct master *master = argument;
     char title[TITLE_MAX];
 
+    ledger_note_process(master, process);
     /* While workers finish, their handshakes still need keyholders. */
     if (master->state == MASTER_STOPPING ||
         (master->state == MASTER_DRAINING && process->role != &keyholder_role))
         process->ending = true;
+    else if (process->role == &admin_role && master->current)
+        process->ending = !fleet_wants(process, master->current);
     if (!words)
         return;
     log_warning("%s %s%s", process_title(process, title, sizeof(title)), words,
@@ -372,7 +480,7 @@ static void fleet_on_restart(void *argument, struct process *process)
     struct master *master = argument;
     struct error error;
 
-    if (!master->current)
+    if (!master->current || !fleet_wants(process, master->current))
         return;
     /* One that is missing while another configuration is prepared gets that one or the
      * present one when this is decided. */
@@ -393,7 +501,8 @@ static void fleet_on_restart(void *argument, struct process *process)
         window_send(master, process);
     /* The keys first, then who asks for signatures. */
     fleet_deliver(master, process, master->current);
-    if (process->role != &demo_role && !fleet_link(master, process->index, &error)) {
+    bool signs = process->role == &worker_role || process->role == &keyholder_role;
+    if (signs && !fleet_link(master, process->index, &error)) {
         log_error("%s", error.text);
         process_kill(process);
     }

@@ -3,6 +3,7 @@
 
 #include "certs/client.h"
 #include "proxy/cursor.h"
+#include "proxy/offer.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 
@@ -19,6 +20,10 @@ static bool handshake_start_tls(struct session *session,
 static bool handshake_answer_alpn(struct session *session);
 static enum session_step handshake_refuse_client(struct session *session);
 static enum session_step handshake_finish(struct session *session);
+static enum session_step handshake_refuse_hello(struct session *session,
+                                                const struct hello_verdict *verdict);
+static void handshake_count(const struct session *session,
+                            const struct tls_outcome *outcome);
 static enum session_step handshake_refuse(struct session *session, uint8_t alert,
                                           enum session_reason reason, const char *detail);
 static enum session_step handshake_lost(struct session *session);
@@ -27,11 +32,9 @@ static const char *handshake_alert_words(int alert);
 
 enum {
     ALERT_HANDSHAKE_FAILURE = 40,
-    ALERT_PROTOCOL_VERSION = 70,
     ALERT_UNRECOGNIZED_NAME = 112,
     ALERT_NO_APPLICATION_PROTOCOL = 120,
-    ALERT_LEVEL_FATAL = 2,
-    TLS1_3_WIRE_VERSION = 0x0304
+    ALERT_LEVEL_FATAL = 2
 };
 
 enum session_step handshake_run_hello(struct session *session, unsigned events)
@@ -62,9 +65,7 @@ enum session_step handshake_run_hello(struct session *session, unsigned events)
         return session_end(session, STEP_CLOSE, REASON_INTERNAL,
                            "a ClientHello without end");
     case HELLO_REFUSED:
-        session->refusal = verdict.refusal;
-        return handshake_refuse(session, verdict.alert, REASON_HELLO_REFUSED,
-                                verdict.error.text);
+        return handshake_refuse_hello(session, &verdict);
     case HELLO_COMPLETE:
         if (hello_is_spread(&session->scan))
             stream_repack(client, session->scan.record_offset, client->scratch->plain,
@@ -107,16 +108,29 @@ enum session_step handshake_run(struct session *session, unsigned events)
 /* The library has agreed to something; is it what the configuration allows? */
 static enum session_step handshake_finish(struct session *session)
 {
+    struct tls_outcome outcome;
     struct error error;
 
     sign_job_free(session->sign_job);
     session->sign_job = NULL;
     session->rekeyed_ms = session_now(session);
-    if (!tls_policy_holds(session->client.ssl, &session->snapshot->config->tls, &error))
+    if (!tls_policy_holds(session->client.ssl, &session->snapshot->config->tls, &outcome,
+                          &error))
         return session_end(session, STEP_END, REASON_TLS_ERROR, "%s", error.text);
     if (session->identity && !client_may_stay(session->identity, session->client.ssl))
         return handshake_refuse_client(session);
+    handshake_count(session, &outcome);
     return STEP_NEXT;
+}
+
+static void handshake_count(const struct session *session,
+                            const struct tls_outcome *outcome)
+{
+    struct stats_worker *stats = session->worker->stats;
+
+    stats->handshakes[outcome->version][outcome->group][outcome->cipher]
+                     [outcome->resumed]++;
+    histogram_add(&stats->handshake_us, stats_clock_us() - session->phase_us);
 }
 
 static void handshake_on_signed(void *argument)
@@ -130,17 +144,18 @@ static void handshake_on_signed(void *argument)
 static enum session_step handshake_begin(struct session *session,
                                          const struct hello *hello)
 {
-    session->sni = hello->sni[0] ? strdup(hello->sni) : NULL;
-    if (session->snapshot->config->tls.min_version == TLS_1_3 &&
-        hello->best_version < TLS1_3_WIRE_VERSION) {
-        session->refusal = HELLO_REFUSAL_VERSION;
-        return handshake_refuse(session, ALERT_PROTOCOL_VERSION, REASON_HELLO_REFUSED,
-                                "client offers at best TLS 1.2, min_version is 1.3");
-    }
+    const struct config_tls *tls = &session->snapshot->config->tls;
     struct route route = {0};
+    struct hello_verdict verdict;
+
+    session->sni = hello->sni[0] ? strdup(hello->sni) : NULL;
+    if (!offer_is_recent(hello, tls, &verdict))
+        return handshake_refuse_hello(session, &verdict);
     enum session_step chosen = handshake_choose(session, hello, &route);
     if (chosen != STEP_NEXT)
         return chosen;
+    if (!offer_suits(hello, tls, session->certificate->key_type, &verdict))
+        return handshake_refuse_hello(session, &verdict);
     if (!handshake_start_tls(session, route.clients))
         return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory for TLS");
     return STEP_NEXT;
@@ -174,11 +189,12 @@ static enum session_step handshake_choose(struct session *session,
                                 "= refuse)");
     session->certificate = certstore_find_among(snapshot->certs, route->certificates,
                                                 hello->sni, hello->key_types);
-    if (!session->certificate)
-        return handshake_refuse(session, ALERT_HANDSHAKE_FAILURE, REASON_NO_CERTIFICATE,
-                                "no certificate for this name has a key type whose "
-                                "signatures the client accepts");
-    return STEP_NEXT;
+    if (session->certificate)
+        return STEP_NEXT;
+    struct error error;
+    offer_explain_keys(hello, &error);
+    return handshake_refuse(session, ALERT_HANDSHAKE_FAILURE, REASON_NO_CERTIFICATE,
+                            error.text);
 }
 
 /* Whether the listener refuses the name: nothing in the configuration has it. */
@@ -241,6 +257,14 @@ static bool handshake_answer_alpn(struct session *session)
     protocol[length] = '\0';
     return wolfSSL_UseALPN(session->client.ssl, protocol, (unsigned)length,
                            WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS;
+}
+
+static enum session_step handshake_refuse_hello(struct session *session,
+                                                const struct hello_verdict *verdict)
+{
+    session->refusal = verdict->refusal;
+    return handshake_refuse(session, verdict->alert, REASON_HELLO_REFUSED,
+                            verdict->error.text);
 }
 
 static enum session_step handshake_refuse(struct session *session, uint8_t alert,

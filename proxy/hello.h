@@ -55,8 +55,11 @@ struct hello {
     bool group_hybrid;  /* X25519MLKEM768 */
     bool group_x25519;
     bool group_p256;
-    bool suite_tls13; /* any of our TLS 1.3 suites */
-    bool suite_tls12; /* any of our TLS 1.2 suites */
+    bool suite_tls13;      /* any of our TLS 1.3 suites */
+    bool suite_tls12;      /* any of our TLS 1.2 suites */
+    uint8_t ciphers_tls13; /* sets of 1u << enum tls_cipher, by what goes with them */
+    uint8_t ciphers_ecdsa; /* TLS 1.2: ECDSA and EdDSA certificates */
+    uint8_t ciphers_rsa;
     bool psk_offered;
     bool psk_dhe_ke; /* among psk_key_exchange_modes */
     bool psk_ke;

@@ -67,24 +67,23 @@ bool hello_offer_read(struct hello_offer *offer, const uint8_t *body, size_t len
            read_extensions(offer, list);
 }
 
+/* Ours: by their code points, with what they sign and encrypt with. */
 static void note_suite(struct hello_offer *offer, uint16_t suite)
 {
-    switch (suite) {
-    case 0x1301: /* AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305 */
-    case 0x1302:
-    case 0x1303:
-        offer->hello->suite_tls13 = true;
-        break;
-    case 0xc02b: /* ECDHE_ECDSA with the same three */
-    case 0xc02c:
-    case 0xcca9:
-        offer->suite_ecdsa = true;
-        break;
-    case 0xc02f: /* ECDHE_RSA */
-    case 0xc030:
-    case 0xcca8:
-        offer->suite_rsa = true;
-        break;
+    static const struct {
+        uint16_t tls13, ecdsa, rsa;
+    } suites[CIPHER_COUNT] = {
+        [CIPHER_AES_128_GCM] = {0x1301, 0xc02b, 0xc02f},
+        [CIPHER_AES_256_GCM] = {0x1302, 0xc02c, 0xc030},
+        [CIPHER_CHACHA20_POLY1305] = {0x1303, 0xcca9, 0xcca8},
+    };
+    struct hello *hello = offer->hello;
+
+    for (unsigned i = 0; i < CIPHER_COUNT; i++) {
+        const uint8_t cipher = (uint8_t)(1u << i);
+        hello->ciphers_tls13 |= suite == suites[i].tls13 ? cipher : 0;
+        hello->ciphers_ecdsa |= suite == suites[i].ecdsa ? cipher : 0;
+        hello->ciphers_rsa |= suite == suites[i].rsa ? cipher : 0;
     }
 }
 
@@ -103,6 +102,9 @@ static bool read_suites(struct hello_offer *offer)
         offer->hello->suite_count++;
         note_suite(offer, suite);
     }
+    offer->suite_ecdsa = offer->hello->ciphers_ecdsa != 0;
+    offer->suite_rsa = offer->hello->ciphers_rsa != 0;
+    offer->hello->suite_tls13 = offer->hello->ciphers_tls13 != 0;
     offer->hello->suite_tls12 = offer->suite_ecdsa || offer->suite_rsa;
     return true;
 }

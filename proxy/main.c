@@ -8,6 +8,7 @@
  *   master      no key bytes, no client bytes  binds only         configuration, certificates
  *   worker      public certificates            clients, backends  none
  *   keyholder   private keys                   none               none
+ *   admin       counters, public certificates  admin addresses    none
  *   demo-app    nothing                        one loopback port  none
  *
  * The same in the kernel's terms is the table in sandbox_profile.c.
@@ -18,12 +19,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proxy/admin_role.h"
 #include "proxy/cli.h"
 #include "proxy/demo_role.h"
 #include "proxy/keyholder_role.h"
 #include "proxy/worker.h"
 
-static const struct role *const ROLES[] = {&worker_role, &keyholder_role, &demo_role};
+static const struct role *const ROLES[] = {&worker_role, &keyholder_role, &admin_role,
+                                           &demo_role};
 
 /* A descriptor opened later must never become what the log is written to. */
 static void open_standard_descriptors(void)

@@ -30,6 +30,7 @@ static const int SIGNALS[MASTER_SIGNALS] = {SIGTERM, SIGQUIT, SIGINT,
 int master_run(const struct master_options *options)
 {
     struct master master = {.source = &options->source,
+                            .stats_fd = -1,
                             .on_ready = options->on_ready,
                             .trial = options->trial,
                             .on_ready_argument = options->on_ready_argument};
@@ -59,7 +60,7 @@ void master_stop(struct master *master, int exit_code)
     upgrade_cancel(master, "Pawl was told to end");
     if (master->state != MASTER_DRAINING)
         notify_stopping(&master->notify, STOP_PATIENCE_MS, "stopping");
-    master->state = MASTER_STOPPING;
+    ledger_note_state(master, MASTER_STOPPING);
     master->exit_code = exit_code;
     fleet_end(master, NULL, CONTROL_STOP);
     departing_kill(master);
@@ -138,10 +139,15 @@ static bool master_open(struct master *master, struct error *error)
     master_raise_descriptor_limit();
     if (!sandbox_no_core_dumps(error))
         return false;
+    if (!ledger_open(master, error))
+        return false;
     master->base = event_base_new();
     if (!master->base)
         return error_set(error, "cannot make an event loop");
-    return window_open(master, error);
+    if (!log_target_open(master, error) || !window_open(master, error))
+        return false;
+    master->console = console_new(master, error);
+    return master->console != NULL;
 }
 
 static bool master_watch(struct master *master, struct error *error)
@@ -168,6 +174,7 @@ static void master_close(struct master *master)
     /* A second Ctrl-C must not turn a clean end into another. */
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all, NULL);
+    console_free(master->console, master->exit_code);
     fleet_close(master);
     window_close(master);
     watchdog_close(master);
@@ -176,16 +183,19 @@ static void master_close(struct master *master)
     activation_close(&master->activation);
     watch_free(master->watch);
     sockets_close(&master->sockets);
+    admin_sockets_close(&master->admin_sockets);
     generation_free(master->current);
     generation_free(master->next);
     report_close(&master->report);
     report_close(&master->last_report);
+    ledger_close(master);
     for (size_t i = 0; i < MASTER_SIGNALS; i++) {
         if (master->signals[i])
             event_free(master->signals[i]);
     }
     if (master->deadline)
         event_free(master->deadline);
+    log_target_close(master);
     if (master->base)
         event_base_free(master->base);
 }

@@ -8,6 +8,8 @@
  *   fleet.c     the processes: starting, linking, replacing them
  *   window.c    the ticket keys
  *   reload.c    prepare everywhere, then commit everywhere or nowhere
+ *   log_target.c  where all processes log
+ *   ledger.c    what of all that is counted
  *   upgrade.h   another binary in place of this one
  *   watchdog.c  signs of life for the service manager
  */
@@ -19,23 +21,18 @@
 #include "certs/ticket_keys.h"
 #include "certs/vault.h"
 #include "proxy/activation.h"
+#include "proxy/admin_sockets.h"
 #include "proxy/alarm.h"
+#include "proxy/console.h"
 #include "proxy/generation.h"
+#include "proxy/log_target.h"
 #include "proxy/notify.h"
 #include "proxy/process.h"
 #include "proxy/sandbox.h"
 #include "proxy/sockets.h"
+#include "proxy/stats_master.h"
 #include "proxy/upgrade.h"
 #include "proxy/watch.h"
-
-enum master_state {
-    MASTER_STARTING, /* the first configuration is being prepared */
-    MASTER_SERVING,
-    MASTER_RELOADING, /* another one is */
-    MASTER_LAME_DUCK, /* not ready any more, but accepting still */
-    MASTER_DRAINING,  /* workers finish their sessions */
-    MASTER_STOPPING   /* everything ends now */
-};
 
 enum { MASTER_SIGNALS = 6 };
 
@@ -50,9 +47,10 @@ struct master {
     unsigned reductions;    /* of `next`, so far */
     bool renewing;          /* `next` is `current` with its files as they are now */
     bool renewal_wanted;
-    struct watch *watch;      /* owned; of the files that certificates come from */
-    struct sockets sockets;   /* owned */
-    struct identity identity; /* whom the roles run as */
+    struct watch *watch;    /* owned; of the files that certificates come from */
+    struct sockets sockets; /* owned */
+    struct admin_sockets admin_sockets;     /* owned */
+    struct identity identity;               /* whom the roles run as */
     char sandbox_complaint[ERROR_TEXT_MAX]; /* logged last */
     struct process *processes;              /* owned; see fleet.c for their order */
     size_t process_count;
@@ -62,7 +60,10 @@ struct master {
     struct ticket_ring *ring;   /* the ticket keys */
     uint64_t window_ms;         /* that they are made for; 0: no tickets */
     struct alarm *window_alarm; /* owned */
-    enum master_state state;
+    struct console *console;    /* owned; the control socket */
+    enum master_state state;    /* set by ledger_note_state alone */
+    struct stats_master *stats; /* owned mapping; there as soon as anything is */
+    int stats_fd;               /* owned; of the same page */
     struct upgrade upgrade;
     struct activation activation; /* owned; sockets of the service manager */
     struct notify notify;         /* owned */
@@ -70,6 +71,7 @@ struct master {
     uint64_t settled_ms;          /* for how long nobody may connect; 0: not yet */
     bool trial;                   /* prepares everything, serves nothing, ends */
     bool reload_wanted;           /* asked for while something else was under way */
+    struct log_target log;
     int exit_code;
     struct event *signals[MASTER_SIGNALS]; /* owned */
     struct event *deadline;                /* owned; for drain and stop */
@@ -127,6 +129,9 @@ void fleet_prepare(struct master *master);
 void fleet_commit(struct master *master);
 void fleet_abort(struct master *master);
 
+/* Ends the processes that the configuration in service has no use for. */
+void fleet_settle(struct master *master);
+
 /* How many processes of the role (NULL: of any) are running. */
 size_t fleet_running(const struct master *master, const struct role *role);
 
@@ -150,6 +155,28 @@ void window_follow(struct master *master, const struct config_tls *tls);
 
 /* Gives the present keys to one worker. */
 void window_send(struct master *master, struct process *process);
+
+/* ledger.c */
+
+bool ledger_open(struct master *master, struct error *error) MUST_CHECK;
+void ledger_close(struct master *master);
+
+/* Enters a state. */
+void ledger_note_state(struct master *master, enum master_state state);
+
+/* `current` has just gone into service. */
+void ledger_note_accepted(struct master *master);
+
+/* What became of what was being prepared, and what was found in it. */
+void ledger_note_result(struct master *master, enum reload_result result,
+                        const struct report *report);
+
+/* A process was started; or it serves now, or has ended. */
+void ledger_note_start(struct master *master, const struct process *process);
+void ledger_note_process(struct master *master, const struct process *process);
+
+/* The ring has turned, and will again at `due_ms` (UINT64_MAX: never). */
+void ledger_note_window(struct master *master, uint64_t due_ms);
 
 /* reload.c
 

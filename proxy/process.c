@@ -50,7 +50,7 @@ bool process_init(struct process *process, struct event_base *base,
     process->answer_timer = evtimer_new(base, process_on_answer_timeout, process);
     if (!process->restart_timer || !process->answer_timer)
         return error_set(error, "out of memory");
-    if (!role->take_stats)
+    if (!role->counts)
         return true;
     process->stats_fd = stats_page_new("pawl counters", sizeof(*process->stats), error);
     if (process->stats_fd < 0)
@@ -85,6 +85,8 @@ bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBE
     process->state = PROCESS_SERVING;
     process->serves = false;
     process->ending = false;
+    process->listing = 0;
+    process->log_epoch = process->log_cut = 0;
     process->sandboxed = process->forbidden = false;
     process->sandbox = (struct sandbox_state){0};
     process->control_event = event_new(process->base, ends[0], EV_READ | EV_PERSIST,
@@ -94,7 +96,8 @@ bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBE
     memcpy(start.number, numbers, sizeof(start.number));
     if (!control_send(process->control_fd, &start, NULL, error))
         return false;
-    const struct control_message counters = {.type = CONTROL_STATS};
+    const struct control_message counters = {.type = CONTROL_STATS,
+                                             .number = {process->index}};
     const struct control_fds page = {.fd = {process->stats_fd, -1}};
     return process->stats_fd < 0 ||
            control_send(process->control_fd, &counters, &page, error);
@@ -383,6 +386,20 @@ static bool process_handle(struct process *process, const struct control_message
         return true;
     case CONTROL_PONG:
         process->pinged_ms = 0;
+        return true;
+    case CONTROL_LISTED:
+        if (process->listing == 0 || message->generation != process->listing)
+            return false;
+        process->listing = 0;
+        process->events->on_listed(process->master, process, message);
+        return true;
+    case CONTROL_LOG_CUT:
+        /* Once for each socket. */
+        if (message->generation <= process->log_cut ||
+            message->generation > process->log_epoch)
+            return false;
+        process->log_cut = message->generation;
+        process->events->on_log_cut(process->master, message->generation);
         return true;
     default:
         return false;

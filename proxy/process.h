@@ -34,6 +34,9 @@ struct process_events {
     /* It can serve these certificates of the configuration that it prepares. */
     void (*on_served)(void *master, const struct cert_set *served);
     void (*on_answer)(void *master, struct process *process);
+    void (*on_listed)(void *master, struct process *process,
+                      const struct control_message *message);
+    void (*on_log_cut)(void *master, uint32_t epoch);
     /* It is gone and reaped.  `words` say how it ended; NULL: as it was told to. */
     void (*on_exit)(void *master, struct process *process, const char *words);
     /* The delay after an exit is over: start it again. */
@@ -49,7 +52,10 @@ struct process {
     pid_t pid;           /* 0: not running */
     int control_fd;      /* owned; -1 */
     uint32_t generation; /* sent last */
+    uint32_t log_epoch;  /* of the log socket that it was given last */
+    uint32_t log_cut;    /* of the one that it called dead last */
     size_t findings;     /* that it has sent about this generation */
+    uint32_t listing;    /* CONTROL_SESSIONS that it has yet to answer; 0: none */
     unsigned failures;   /* exits in a row, each soon after its start */
     uint64_t started_ms;
     uint64_t pinged_ms;           /* when it was asked what it has not answered; 0 */

@@ -1,17 +1,17 @@
 #include "proxy/prove.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/config.h"
 #include "proxy/cli.h"
+#include "proxy/own_config.h"
+#include "proxy/prove_instance.h"
 #include "proxy/prove_parts.h"
 #include "proxy/prove_session.h"
 
 /* What any client can ask any server, in the order of the report.  What only the instance
- * itself can tell would be a second table, asked over its own socket. */
+ * itself can tell is prove_instance.c. */
 static void (*const server_parts[])(struct prove *) = {
     prove_judge_suites, prove_offer_groups, prove_offer_rest,   prove_renegotiate,
     prove_resume_tls13, prove_resume_tls12, prove_chain_report,
@@ -71,6 +71,8 @@ static int ask(struct prove *prove, const struct prove_options *options)
     if (prove_scan_versions(prove)) {
         for (size_t i = 0; i < sizeof server_parts / sizeof server_parts[0]; i++)
             server_parts[i](prove);
+        if (!options->host)
+            prove_instance(prove, options->control, options->file);
     }
     report_end(prove);
     if (options->json)
@@ -87,27 +89,6 @@ static int fail(const struct prove_options *options, const char *host,
         prove_report_print_json_error(host, error, stdout);
     (void)fprintf(stderr, "pawl prove: %s\n", error->text);
     return EXIT_FAILED;
-}
-
-static char *read_text(const char *path, size_t *length, struct error *error)
-{
-    FILE *file = fopen(path, "re");
-    char *text = malloc(CONFIG_TEXT_MAX + 1);
-
-    *length = 0;
-    if (file && text)
-        *length = fread(text, 1, CONFIG_TEXT_MAX + 1, file);
-    const bool broken = !file || !text || ferror(file);
-    if (broken)
-        (void)error_set_errno(error, errno, "cannot read \"%s\"", path);
-    else if (*length > CONFIG_TEXT_MAX)
-        (void)error_set(error, "\"%s\" is too large", path);
-    if (file)
-        (void)fclose(file);
-    if (!broken && *length <= CONFIG_TEXT_MAX)
-        return text;
-    free(text);
-    return NULL;
 }
 
 static const struct config_listener *find_listener(const struct config *config,
@@ -139,15 +120,10 @@ static void reach_address(const struct address *address, char text[ADDRESS_TEXT_
 static bool find_address(const struct prove_options *options, char text[ADDRESS_TEXT_MAX],
                          struct error *error)
 {
-    struct report report = {0};
-    size_t length;
-
-    char *bytes = read_text(options->file, &length, error);
-    if (!bytes)
+    struct config *config = own_config_read(options->file, error);
+    if (!config)
         return false;
-    struct config *config = config_read(bytes, length, options->file, &report);
-    const struct config_listener *listener =
-        config ? find_listener(config, options->listener) : NULL;
+    const struct config_listener *listener = find_listener(config, options->listener);
     const bool found = listener && listener->addresses.count > 0;
     if (found && address_activation_name(&listener->addresses.items[0]))
         (void)error_set(error,
@@ -163,8 +139,6 @@ static bool find_address(const struct prove_options *options, char text[ADDRESS_
     const bool reachable =
         found && !address_activation_name(&listener->addresses.items[0]);
     config_free(config);
-    report_close(&report);
-    free(bytes);
     return reachable;
 }
 

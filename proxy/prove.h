@@ -1,6 +1,7 @@
 /*
  * `pawl prove`: asks a TLS server what it agrees to and shows the evidence.  A process of
- * its own, which talks to the server as any client could and has no other sources.
+ * its own, which talks to the server as any client could; of a Pawl that it finds through
+ * its configuration it asks the control socket and the kernel, too.
  */
 #ifndef PROXY_PROVE_H
 #define PROXY_PROVE_H
@@ -11,8 +12,9 @@ struct prove_options {
     const char *host;     /* HOST:PORT; NULL: that of a listener */
     const char *listener; /* its name; NULL: the first of the file */
     const char *file;     /* configuration with the listener */
-    const char *ca;       /* trusted certificates; NULL: trust is not judged */
-    const char *name;     /* SNI; NULL: HOST, unless it is a number */
+    const char *control; /* the control socket of a listener's Pawl; NULL: as in `file` */
+    const char *ca;      /* trusted certificates; NULL: trust is not judged */
+    const char *name;    /* SNI; NULL: HOST, unless it is a number */
     bool json;
 };
 

@@ -1,4 +1,5 @@
 #include "proxy/session.h"
+#include "proxy/worker.h"
 
 /* A pause after which the next answer starts with small records again. */
 enum { QUIET_MS = 1000 };
@@ -55,8 +56,12 @@ static unsigned relay_begin(struct session *session)
 
 static enum session_step relay_to_backend(struct session *session)
 {
-    switch (
-        relay_pump(session, &session->client, &session->backend, &session->bytes_in)) {
+    uint64_t before = session->bytes_in;
+    enum relay_result result =
+        relay_pump(session, &session->client, &session->backend, &session->bytes_in);
+
+    session->worker->stats->bytes_in += session->bytes_in - before;
+    switch (result) {
     case RELAY_MOVED:
         /* Hanging up without a close_notify after the answer was over cuts nothing off.
          */
@@ -73,8 +78,12 @@ static enum session_step relay_to_backend(struct session *session)
 
 static enum session_step relay_to_client(struct session *session)
 {
-    switch (
-        relay_pump(session, &session->backend, &session->client, &session->bytes_out)) {
+    uint64_t before = session->bytes_out;
+    enum relay_result result =
+        relay_pump(session, &session->backend, &session->client, &session->bytes_out);
+
+    session->worker->stats->bytes_out += session->bytes_out - before;
+    switch (result) {
     case RELAY_MOVED:
         return STEP_WAIT;
     case RELAY_SOURCE_FAILED:
@@ -199,8 +208,11 @@ static enum session_step relay_renew_keys(struct session *session)
         session->snapshot->config->tls.unanswered_rekey == UNANSWERED_CLOSE)
         return session_end(session, STEP_END, REASON_WINDOW,
                            "the client did not renew its keys when it was asked to");
-    if (stream_is_rekeyed(client) && stream_rekey(client) == IO_ERROR)
-        return session_client_failed(session);
+    if (stream_is_rekeyed(client)) {
+        if (stream_rekey(client) == IO_ERROR)
+            return session_client_failed(session);
+        session->worker->stats->rekeys++;
+    }
     session->rekeyed_ms = session_now(session);
     return STEP_WAIT;
 }

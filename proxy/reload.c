@@ -35,6 +35,7 @@ void reload_begin(struct master *master)
     master->renewing = false;
     struct source source = *master->source;
     source.older = master->current ? master->current->config : NULL;
+    console_on_reload_begun(master->console);
     reload_capture(master, &source);
 }
 
@@ -102,7 +103,7 @@ static void reload_capture(struct master *master, const struct source *source)
 {
     bool first = !master->current;
 
-    master->state = first ? MASTER_STARTING : MASTER_RELOADING;
+    ledger_note_state(master, first ? MASTER_STARTING : MASTER_RELOADING);
     if (!first && !master->renewing)
         notify_reloading(&master->notify, "reloading");
     master->reductions = 0;
@@ -111,12 +112,20 @@ static void reload_capture(struct master *master, const struct source *source)
         reload_conclude(master);
         return;
     }
+    /* Whoever tries reads lines of text. */
+    if (master->trial) {
+        master->next->config->log.format = LOG_FORMAT_TEXT;
+        master->next->config->log.target = LOG_PLACE_STDERR;
+    }
+    log_target_prepare(master);
     if (first) {
         reload_start_fleet(master);
         return;
     }
     reload_check_fixed(master);
     sockets_prepare(&master->sockets, master->next->config, &master->report);
+    console_prepare(master->console, master->next->config, &master->report);
+    admin_sockets_prepare(&master->admin_sockets, master->next->config, &master->report);
     reload_prepare(master);
 }
 
@@ -165,17 +174,16 @@ static void reload_check_fixed(struct master *master)
  * it can be handed over: they know what is wrong with certificates and keys. */
 static void reload_start_fleet(struct master *master)
 {
-    struct config *config = master->next->config;
+    const struct config *config = master->next->config;
     struct error error;
 
-    /* Whoever tries reads lines of text. */
-    if (master->trial)
-        config->log.format = LOG_FORMAT_TEXT;
-    log_configure(config->log.level, config->log.format);
     reload_check_identity(master);
     master->sockets.workers = config_worker_count(config);
-    if (!master->trial)
+    if (!master->trial) {
         sockets_prepare(&master->sockets, config, &master->report);
+        console_prepare(master->console, config, &master->report);
+        admin_sockets_prepare(&master->admin_sockets, config, &master->report);
+    }
     bool hopeless = master->report.errors > 0;
     if (!fleet_start(master, hopeless ? 1 : master->sockets.workers, &error)) {
         report_add(&master->report, REPORT_ERROR, NULL, 0, "%s", error.text);
@@ -192,12 +200,15 @@ static void reload_conclude(struct master *master)
     reload_log_findings(master);
     if (master->renewing || !reload_is_refused(master))
         reload_follow_files(master);
-    if (reload_is_refused(master))
+    bool refused = reload_is_refused(master);
+    if (refused)
         reload_refuse(master);
     else if (master->renewing && generation_is_same(master->next, master->current))
         reload_drop(master);
     else
         reload_accept(master);
+    if (!master->renewing)
+        console_on_reload_ended(master->console, &master->report, refused);
     report_close(&master->last_report);
     master->last_report = master->report;
     master->report = (struct report){0};
@@ -273,13 +284,17 @@ static void reload_accept(struct master *master)
     takeover_carry_counters(master);
     if (!first)
         sockets_retire(&master->sockets);
-    fleet_commit(master);
-    sockets_commit(&master->sockets);
     generation_free(master->current);
     master->current = master->next;
     master->next = NULL;
-    master->state = MASTER_SERVING;
-    log_configure(config->log.level, config->log.format);
+    ledger_note_state(master, MASTER_SERVING);
+    ledger_note_accepted(master);
+    log_target_commit(master);
+    fleet_commit(master);
+    sockets_commit(&master->sockets);
+    admin_sockets_commit(&master->admin_sockets);
+    console_commit(master->console);
+    fleet_settle(master);
 
     log_begin(&line, LOG_LEVEL_INFO,
               first              ? "ready"
@@ -296,6 +311,8 @@ static void reload_accept(struct master *master)
         log_number(&line, "certificates_left_out", config->certificate_count - offered);
     log_number(&line, "workers", master->worker_count);
     log_end(&line);
+    if (first)
+        log_target_started(master);
     if (first || !master->renewing)
         master_notify_ready(master);
     if (first && master->on_ready)
@@ -307,6 +324,7 @@ static void reload_refuse(struct master *master)
 {
     size_t errors = master->report.errors + master->report.faults;
 
+    ledger_note_result(master, RELOAD_REFUSED, &master->report);
     reload_drop(master);
     if (master->current) {
         if (!master->renewing) {
@@ -338,10 +356,13 @@ static void reload_drop(struct master *master)
 {
     fleet_abort(master);
     sockets_abort(&master->sockets);
+    console_abort(master->console);
+    admin_sockets_abort(&master->admin_sockets);
     generation_free(master->next);
     master->next = NULL;
+    fleet_settle(master);
     if (master->current)
-        master->state = MASTER_SERVING;
+        ledger_note_state(master, MASTER_SERVING);
     if (master->renewing)
         log_debug("files were read again; the certificates in service stay");
 }

@@ -13,6 +13,7 @@
 
 #include "proxy/control.h"
 #include "proxy/log.h"
+#include "proxy/log_timer.h"
 #include "proxy/sandbox.h"
 
 struct role_process {
@@ -20,8 +21,10 @@ struct role_process {
     void *self;
     struct event_base *base;
     struct event *control_event;
-    uint32_t generation;   /* prepared last */
-    struct config_log log; /* of that generation; in force from its commit */
+    uint32_t generation;         /* prepared last */
+    struct log_timer *log_timer; /* owned */
+    uint32_t log_epoch;          /* of the log's socket */
+    uint32_t log_cut;            /* of the one that the master was told is dead */
 };
 
 static bool role_begin(const struct role *role, unsigned index, struct error *error);
@@ -35,8 +38,14 @@ static void role_on_control(evutil_socket_t fd, short what, void *argument);
 static bool role_handle(struct role_process *process,
                         const struct control_message *message, struct control_fds *fds);
 static bool role_answer_ping(void);
+static bool role_list_sessions(struct role_process *process,
+                               const struct control_message *message,
+                               struct control_fds *fds);
 static void role_take_tickets(struct role_process *process,
                               const struct control_message *message);
+static void role_take_log(struct role_process *process,
+                          const struct control_message *message, struct control_fds *fds);
+static void role_on_log_cut(void *argument);
 static bool role_prepare(struct role_process *process,
                          const struct control_message *message,
                          const struct control_fds *fds);
@@ -141,6 +150,9 @@ static bool role_open(struct role_process *process, struct error *error)
     process->base = event_base_new();
     if (!process->base)
         return error_set(error, "cannot make an event loop");
+    process->log_timer = log_timer_new(process->base, role_on_log_cut, process, error);
+    if (!process->log_timer)
+        return false;
     process->self = process->role->open(process->base, error);
     if (!process->self)
         return false;
@@ -157,6 +169,8 @@ static void role_close(struct role_process *process)
         process->role->close(process->self);
     if (process->control_event)
         event_free(process->control_event);
+    log_timer_free(process->log_timer);
+    log_finish();
     if (process->base)
         event_base_free(process->base);
     wolfSSL_Cleanup();
@@ -217,10 +231,12 @@ static bool role_handle(struct role_process *process,
         return true;
     case CONTROL_STATS:
         if (role->take_stats && fds->fd[0] >= 0) {
-            role->take_stats(process->self, fds->fd[0]);
+            role->take_stats(process->self, message->number[0], fds->fd[0]);
             fds->fd[0] = -1;
         }
         return true;
+    case CONTROL_SESSIONS:
+        return role_list_sessions(process, message, fds);
     case CONTROL_TICKETS:
         if (role->take_tickets)
             role_take_tickets(process, message);
@@ -228,11 +244,13 @@ static bool role_handle(struct role_process *process,
     case CONTROL_PREPARE:
         return role_prepare(process, message, fds);
     case CONTROL_COMMIT:
-        log_configure(process->log.level, process->log.format);
         role->commit(process->self, message->generation);
         return true;
     case CONTROL_ABORT:
         role->abort(process->self);
+        return true;
+    case CONTROL_LOG:
+        role_take_log(process, message, fds);
         return true;
     case CONTROL_DRAIN:
         role->drain(process->self);
@@ -249,6 +267,8 @@ static bool role_handle(struct role_process *process,
     case CONTROL_PREPARED:
     case CONTROL_REFUSED:
     case CONTROL_PONG:
+    case CONTROL_LISTED:
+    case CONTROL_LOG_CUT:
     case CONTROL_TYPE_END:
         log_warning("unexpected control message %u from the master", message->type);
         return true;
@@ -267,6 +287,25 @@ static bool role_answer_ping(void)
     return false;
 }
 
+static bool role_list_sessions(struct role_process *process,
+                               const struct control_message *message,
+                               struct control_fds *fds)
+{
+    struct control_message answer = {.type = CONTROL_LISTED,
+                                     .generation = message->generation};
+    struct error error;
+
+    if (process->role->list_sessions && fds->fd[0] >= 0) {
+        process->role->list_sessions(process->self, fds->fd[0], message->number[0],
+                                     answer.number);
+        fds->fd[0] = -1;
+    }
+    if (control_send(ROLE_CONTROL_FD, &answer, NULL, &error))
+        return true;
+    log_error("%s", error.text);
+    return false;
+}
+
 static void role_take_tickets(struct role_process *process,
                               const struct control_message *message)
 {
@@ -275,6 +314,47 @@ static void role_take_tickets(struct role_process *process,
     memcpy(&ring, message->text, sizeof(ring));
     process->role->take_tickets(process->self, &ring);
     ticket_ring_wipe(&ring);
+}
+
+static void role_take_log(struct role_process *process,
+                          const struct control_message *message, struct control_fds *fds)
+{
+    const uint32_t *number = message->number;
+
+    if (number[LOG_NUMBER_LEVEL] > LOG_LEVEL_DEBUG ||
+        number[LOG_NUMBER_FORMAT] > LOG_FORMAT_JSON ||
+        number[LOG_NUMBER_TARGET] > LOG_PLACE_SYSLOG_LOCAL ||
+        number[LOG_NUMBER_FACILITY] > LOG_FACILITY_LOCAL7 ||
+        number[LOG_NUMBER_REPEATS] > LOG_REPEAT_MAX) {
+        log_warning("the master asks for a log that does not exist");
+        return;
+    }
+    process->log_epoch = message->generation;
+    log_configure((enum log_level)number[LOG_NUMBER_LEVEL],
+                  (enum log_format)number[LOG_NUMBER_FORMAT]);
+    log_limit_repeats(number[LOG_NUMBER_REPEATS]);
+    if (number[LOG_NUMBER_TARGET] == LOG_PLACE_STDERR) {
+        log_to_stderr();
+        return;
+    }
+    log_to_syslog(fds->fd[0], (enum log_place)number[LOG_NUMBER_TARGET],
+                  (enum log_facility)number[LOG_NUMBER_FACILITY], false);
+    fds->fd[0] = -1;
+}
+
+/* The role may not connect to the daemon itself. */
+static void role_on_log_cut(void *argument)
+{
+    struct role_process *process = argument;
+    const struct control_message message = {.type = CONTROL_LOG_CUT,
+                                            .generation = process->log_epoch};
+    struct error error;
+
+    if (process->log_cut == process->log_epoch)
+        return;
+    process->log_cut = process->log_epoch;
+    if (!control_send(ROLE_CONTROL_FD, &message, NULL, &error))
+        log_debug("%s", error.text);
 }
 
 static bool role_prepare(struct role_process *process,
@@ -305,7 +385,6 @@ static void role_build(struct role_process *process, const struct control_fds *f
     }
     struct config *config = config_read_bundle(bundle, report);
     if (config) {
-        process->log = config->log;
         process->role->prepare(process->self, config, bundle, keys, report);
     }
     bundle_close(keys);

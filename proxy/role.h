@@ -21,6 +21,7 @@ enum { ROLE_CONTROL_FD = 3 };
  * no use for the message, and gets none. */
 struct role {
     const char *name;
+    bool counts; /* each process of it writes a page of counters */
     void *(*open)(struct event_base *base, struct error *error);
     /* Builds everything for `config` (taken) aside; findings to the report. */
     void (*prepare)(void *self, struct config *config, const struct bundle *bundle,
@@ -31,8 +32,12 @@ struct role {
     void (*abort)(void *self);
     void (*take_listener)(void *self, const char *address, int fd);
     void (*take_channel)(void *self, int fd);
-    void (*take_stats)(void *self, int fd);
+    /* `page`: the number of the worker that writes it, or STATS_PAGE_MASTER. */
+    void (*take_stats)(void *self, unsigned page, int fd);
     void (*take_tickets)(void *self, const struct ticket_ring *ring);
+    /* Writes records of at most `room` sessions to the page behind `fd` (closed) and says
+     * how many these are, and how many there are in all. */
+    void (*list_sessions)(void *self, int fd, uint32_t room, uint32_t counts[2]);
     /* Finish and call event_base_loopexit when done. */
     void (*drain)(void *self);
     void (*close)(void *self);

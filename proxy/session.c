@@ -1,7 +1,6 @@
 #include "proxy/session.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -15,24 +14,20 @@
 #include "proxy/origin.h"
 #include "proxy/worker.h"
 
-enum { DETAIL_MAX = 512, PEER_TEXT_MAX = INET6_ADDRSTRLEN + 16 };
+enum { DETAIL_MAX = 512 };
+
+static_assert(SESSION_PEER_TEXT_MAX >= INET6_ADDRSTRLEN + 16,
+              "room for port and brackets");
 
 static enum session_step session_run_linger(struct session *session, unsigned events);
 
 /* The life of a session.  A new phase is one row and one function. */
-static const struct session_phase {
-    const char *name;
-    enum session_step (*run)(struct session *session, unsigned events);
-} phases[] = {
-    [SESSION_PROXY] = {"proxy", origin_run},
-    [SESSION_HELLO] = {"hello", handshake_run_hello},
-    [SESSION_HANDSHAKE] = {"handshake", handshake_run},
-    [SESSION_CONNECT] = {"connect", backend_run},
-    [SESSION_RELAY] = {"relay", relay_run},
-    [SESSION_LINGER] = {"linger", session_run_linger},
+static enum session_step (*const phases[SESSION_STATES])(struct session *session,
+                                                         unsigned events) = {
+    [SESSION_PROXY] = origin_run,        [SESSION_HELLO] = handshake_run_hello,
+    [SESSION_HANDSHAKE] = handshake_run, [SESSION_CONNECT] = backend_run,
+    [SESSION_RELAY] = relay_run,         [SESSION_LINGER] = session_run_linger,
 };
-
-static_assert((int)SESSION_STATES == (int)STATS_STATES, "each state is counted");
 
 static bool session_cuts_backend(const struct session *session);
 static uint64_t session_deadline(const struct session *session);
@@ -48,7 +43,6 @@ static void session_move(struct session *session, enum session_state state);
 static void session_count(const struct session *session);
 static void session_log(const struct session *session);
 static void session_log_tls(const struct session *session, struct log_line *line);
-static const char *session_peer_text(const struct session_peer *peer, char *text);
 
 void session_start(struct worker *worker, const struct config_listener *listener, int fd,
                    const struct sockaddr *peer)
@@ -65,6 +59,7 @@ void session_start(struct worker *worker, const struct config_listener *listener
     session->listener = listener;
     session->state = listener->accept_proxy ? SESSION_PROXY : SESSION_HELLO;
     session->started_ms = session->active_ms = worker->now_ms;
+    session->phase_us = stats_clock_us();
     session->timer_due_ms = UINT64_MAX;
     stream_init(&session->client, worker->scratch);
     stream_init(&session->backend, worker->scratch);
@@ -72,7 +67,7 @@ void session_start(struct worker *worker, const struct config_listener *listener
     event_assign(&session->backend_event, worker->base, -1, 0, session_on_backend,
                  session);
     evtimer_assign(&session->timer, worker->base, session_on_timer, session);
-    LIST_INSERT_HEAD(&worker->sessions, session, link);
+    TAILQ_INSERT_TAIL(&worker->sessions, session, link);
     worker->session_count++;
     worker->stats->accepted++;
     worker->stats->sessions[session->state]++;
@@ -85,7 +80,7 @@ void session_start(struct worker *worker, const struct config_listener *listener
 void session_on_event(struct session *session, unsigned events)
 {
     for (;;) {
-        switch (phases[session->state].run(session, events)) {
+        switch (phases[session->state](session, events)) {
         case STEP_WAIT:
             if (!stream_settle(&session->client)) {
                 (void)session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory");
@@ -140,7 +135,7 @@ void session_close(struct session *session)
     client_free(session->identity);
     stream_close(&session->backend, session_cuts_backend(session));
     snapshot_release(session->snapshot);
-    LIST_REMOVE(session, link);
+    TAILQ_REMOVE(&worker->sessions, session, link);
     free(session->origin);
     free(session->id);
     free(session->sni);
@@ -365,10 +360,12 @@ static void session_count(const struct session *session)
     struct stats_worker *stats = session->worker->stats;
 
     stats->sessions[session->state]--;
-    if (session->client.secure)
-        stats->sessions_ended[session->reason]++;
-    else
+    if (session->ended_in <= SESSION_HANDSHAKE) {
         stats->handshakes_failed[session->reason]++;
+    } else {
+        stats->sessions_ended[session->reason]++;
+        histogram_add(&stats->session_ms, session_now(session) - session->started_ms);
+    }
     if (session->reason == REASON_HELLO_REFUSED)
         stats->hellos_refused[session->refusal]++;
 }
@@ -377,7 +374,7 @@ static void session_log(const struct session *session)
 {
     const struct reason *ending = reason_of(session->reason);
     bool established = session->client.secure;
-    char peer[PEER_TEXT_MAX];
+    char peer[SESSION_PEER_TEXT_MAX];
     struct log_line line;
     enum log_level level = ending->level;
 
@@ -387,6 +384,8 @@ static void session_log(const struct session *session)
     if (!log_enabled(level))
         return;
     log_begin(&line, level, established ? "session closed" : "handshake failed");
+    if (established && level == LOG_LEVEL_INFO)
+        log_each(&line);
     log_text(&line, "client", session_peer_text(&session->peer, peer));
     if (session->origin)
         log_text(&line, "via", session_peer_text(&session->origin->via, peer));
@@ -401,7 +400,7 @@ static void session_log(const struct session *session)
     if (established)
         session_log_tls(session, &line);
     log_number(&line, "duration_ms", session_now(session) - session->started_ms);
-    log_text(&line, "state", phases[session->ended_in].name);
+    log_text(&line, "state", session_state_name(session->ended_in));
     log_text(&line, "reason",
              session->reason == REASON_HELLO_REFUSED
                  ? hello_refusal_name(session->refusal)
@@ -428,7 +427,7 @@ static void session_log_tls(const struct session *session, struct log_line *line
     log_number(line, "bytes_out", session->bytes_out);
 }
 
-static const char *session_peer_text(const struct session_peer *peer, char *text)
+const char *session_peer_text(const struct session_peer *peer, char *text)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     char host[INET6_ADDRSTRLEN] = "?";
@@ -440,7 +439,7 @@ static const char *session_peer_text(const struct session_peer *peer, char *text
     } else {
         (void)inet_ntop(peer->family, peer->address, host, sizeof(host));
     }
-    (void)snprintf(text, PEER_TEXT_MAX, v4 ? "%s:%u" : "[%s]:%u", host,
+    (void)snprintf(text, SESSION_PEER_TEXT_MAX, v4 ? "%s:%u" : "[%s]:%u", host,
                    ntohs(peer->port));
     return text;
 }

@@ -17,6 +17,7 @@
 
 #include "proxy/hello.h"
 #include "proxy/reason.h"
+#include "proxy/session_state.h"
 #include "proxy/snapshot.h"
 #include "proxy/stream.h"
 
@@ -24,16 +25,6 @@ struct worker;
 struct sign_job;
 struct client;
 struct origin;
-
-enum session_state {
-    SESSION_PROXY,     /* only with accept_proxy: the balancer says who the client is */
-    SESSION_HELLO,     /* the ClientHello is collected; no TLS object exists */
-    SESSION_HANDSHAKE, /* may wait for the keyholder */
-    SESSION_CONNECT,   /* a backend address is being reached */
-    SESSION_RELAY,
-    SESSION_LINGER /* the client takes the last bytes; the backend is closed */
-};
-enum { SESSION_STATES = SESSION_LINGER + 1 };
 
 /* What a step is run for; a set. */
 enum session_event {
@@ -71,7 +62,7 @@ struct session_connect {
 };
 
 struct session {
-    LIST_ENTRY(session) link;
+    TAILQ_ENTRY(session) link;
     struct worker *worker;                  /* borrowed */
     struct snapshot *snapshot;              /* counted */
     const struct config_listener *listener; /* borrowed from the snapshot */
@@ -96,6 +87,7 @@ struct session {
     struct event backend_event;
     struct event timer;
 
+    uint64_t phase_us; /* of stats_clock_us: accept, then the last attempt to connect */
     uint64_t started_ms;
     uint64_t active_ms;    /* last byte in either direction */
     uint64_t rekeyed_ms;   /* end of the handshake, or the last KeyUpdate of ours */
@@ -113,7 +105,8 @@ struct session {
     enum hello_refusal refusal;
 };
 
-LIST_HEAD(session_list, session);
+/* The oldest first. */
+TAILQ_HEAD(session_list, session);
 
 /* Begins a session on an accepted socket (taken) and runs it at once: with
  * TCP_DEFER_ACCEPT the ClientHello is there already. */
@@ -136,6 +129,11 @@ enum session_step session_end(struct session *session, enum session_step step,
 
 /* For steps: gives up the backend's socket, so that another may be opened. */
 void session_drop_backend(struct session *session);
+
+enum { SESSION_PEER_TEXT_MAX = 62 };
+
+/* Address and port as people write them, into `text` of that size. */
+const char *session_peer_text(const struct session_peer *peer, char *text);
 
 /* For steps: notes who the client is. */
 void session_set_peer(struct session *session, const struct sockaddr *peer);

@@ -6,11 +6,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "config/memory_file.h"
-
-enum { HISTOGRAM_FIRST_BIT = 6 };
 
 int stats_page_new(const char *title, size_t size, struct error *error)
 {
@@ -64,17 +63,30 @@ int stats_page_read_only(int fd, struct error *error)
 void stats_worker_begin(struct stats_worker *stats)
 {
     stats->generation = 0;
+    stats->signatures.waiting = 0;
     memset(stats->sessions, 0, sizeof(stats->sessions));
+    for (size_t i = 0; i < STATS_BACKENDS; i++)
+        stats->backends[i].down = 0;
 }
 
-void stats_histogram_add(struct stats_histogram *histogram, uint64_t microseconds)
+struct stats_backend *stats_backend_of(struct stats_worker *stats, const char *name)
 {
-    unsigned bucket = 0;
+    size_t last = STATS_BACKENDS - 1;
 
-    if (microseconds > 1 << HISTOGRAM_FIRST_BIT)
-        bucket = 64 - (unsigned)__builtin_clzll(microseconds - 1) - HISTOGRAM_FIRST_BIT;
-    if (bucket >= STATS_BUCKETS)
-        bucket = STATS_BUCKETS - 1;
-    histogram->buckets[bucket]++;
-    histogram->sum_us += microseconds;
+    for (size_t i = 0; i < last; i++) {
+        struct stats_backend *backend = &stats->backends[i];
+        if (backend->name[0] == '\0')
+            (void)snprintf(backend->name, sizeof(backend->name), "%s", name);
+        if (strcmp(backend->name, name) == 0)
+            return backend;
+    }
+    return &stats->backends[last];
+}
+
+uint64_t stats_clock_us(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }

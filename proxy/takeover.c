@@ -74,6 +74,7 @@ static bool takeover_adopt(struct master *master, struct error *error)
         return error_set(error, "out of memory");
     if (upgrade->taking_over)
         evtimer_add(upgrade->patience, &READY_PATIENCE);
+    bequest_take(master);
     return true;
 }
 
@@ -135,8 +136,9 @@ bool takeover_resume(struct master *master, struct error *error)
     if (!sandbox_identity(config->proxy.user, &master->identity, error) ||
         !fleet_adopt(master, from, error))
         return false;
-    master->state = MASTER_SERVING;
-    log_configure(config->log.level, config->log.format);
+    log_target_commit(master);
+    log_target_started(master);
+    ledger_note_state(master, MASTER_SERVING);
     window_follow(master, &config->tls);
     master->renewal_wanted = config->proxy.watch; /* finds what to watch, too */
     upgrade->going_back = false;

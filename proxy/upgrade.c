@@ -137,14 +137,11 @@ static void upgrade_on_soon(evutil_socket_t fd, short what, void *argument)
 
 void upgrade_end(struct master *master, bool ok, const char *text)
 {
-    struct upgrade *upgrade = &master->upgrade;
-
     if (ok)
         log_info("upgraded: %s", text);
     else
         log_error("upgrade failed, what is in service stays: %s", text);
-    if (upgrade->on_end)
-        upgrade->on_end(upgrade->argument, ok, text);
+    console_on_upgrade_ended(master->console, ok, text);
 }
 
 bool upgrade_keep(struct master *master, const char *name, int fd)
@@ -303,8 +300,7 @@ bool upgrade_collect(struct master *master, struct handover *handover,
 {
     const struct upgrade *upgrade = &master->upgrade;
 
-    if (upgrade->on_hand_over)
-        upgrade->on_hand_over(upgrade->argument);
+    bequest_leave(master);
     handover->master = getpid();
     handover->window_ms = master->window_ms;
     (void)snprintf(handover->binary, sizeof(handover->binary), "%s", upgrade->binary);

@@ -8,6 +8,7 @@
  *   upgrade.c   the image that is replaced: trial, execution
  *   takeover.c  the one that replaces it: adoption, end or way back
  *   departing.c the processes of the image before, until their end
+ *   bequest.c   what other parts of the master leave to it
  */
 #ifndef PROXY_UPGRADE_H
 #define PROXY_UPGRADE_H
@@ -41,13 +42,6 @@ struct upgrade {
     struct handover_process *departing; /* owned array */
     size_t departing_count;
     struct alarm *departing_alarm; /* owned */
-    /* For who asks for upgrades; each may be NULL.  on_hand_over is called before another
-     * program is executed, to upgrade_keep what is wanted there, which upgrade_take then
-     * gives.  on_end is called when one is over, in whichever program that is, each of
-     * which has to set it; `text` says why it failed. */
-    void (*on_hand_over)(void *argument);
-    void (*on_end)(void *argument, bool ok, const char *text);
-    void *argument;
 };
 
 /* Finds the binary, and takes what was handed over if this process is the one for it. */
@@ -55,7 +49,8 @@ bool upgrade_open(struct master *master, char *const *arguments,
                   struct error *error) MUST_CHECK;
 void upgrade_close(struct master *master);
 
-/* Begins one.  If this succeeds, on_end is called when it is over. */
+/* Begins one.  If this succeeds, whoever waits on the control socket is told when it is
+ * over, by whichever program that is. */
 bool master_upgrade(struct master *master, struct error *error) MUST_CHECK;
 
 /* Ends a trial, if one runs. */
@@ -109,6 +104,10 @@ bool takeover_go_back(struct master *master, const char *reason);
 
 /* Whether being told to end has to wait; it is not forgotten. */
 bool upgrade_delays(struct master *master);
+
+/* bequest.c: before another program is executed, and in it. */
+void bequest_leave(struct master *master);
+void bequest_take(struct master *master);
 
 /* departing.c */
 

@@ -71,6 +71,7 @@ static void window_turn(struct master *master)
         }
     }
     alarm_set(master->window_alarm, due);
+    ledger_note_window(master, due);
     for (size_t i = 0; i < master->process_count; i++) {
         if (master->processes[i].role == &worker_role && master->processes[i].pid > 0)
             window_send(master, &master->processes[i]);

@@ -8,6 +8,7 @@
 
 #include "proxy/log.h"
 #include "proxy/residue.h"
+#include "proxy/session_record.h"
 
 /* Long enough not to spin, short enough not to be noticed. */
 static const struct timeval ACCEPT_PAUSE = {.tv_usec = 100000};
@@ -24,8 +25,9 @@ static void worker_commit(void *self, uint32_t generation);
 static void worker_abort(void *self);
 static void worker_take_listener(void *self, const char *address, int fd);
 static void worker_take_channel(void *self, int fd);
-static void worker_take_stats(void *self, int fd);
+static void worker_take_stats(void *self, unsigned page, int fd);
 static void worker_take_tickets(void *self, const struct ticket_ring *ring);
+static void worker_list_sessions(void *self, int fd, uint32_t room, uint32_t counts[2]);
 static void worker_on_tickets_end(void *argument);
 static void worker_on_residue_due(void *argument);
 static void worker_drain(void *self);
@@ -37,6 +39,7 @@ static void worker_on_drain_timeout(evutil_socket_t fd, short what, void *argume
 
 const struct role worker_role = {
     .name = "worker",
+    .counts = true,
     .open = worker_open,
     .prepare = worker_prepare,
     .served = worker_served,
@@ -46,6 +49,7 @@ const struct role worker_role = {
     .take_channel = worker_take_channel,
     .take_stats = worker_take_stats,
     .take_tickets = worker_take_tickets,
+    .list_sessions = worker_list_sessions,
     .drain = worker_drain,
     .close = worker_close,
 };
@@ -88,7 +92,7 @@ static void *worker_open(struct event_base *base, struct error *error)
         goto fail;
     worker->base = base;
     worker->session_max = worker_session_max();
-    LIST_INIT(&worker->sessions);
+    TAILQ_INIT(&worker->sessions);
     SLIST_INIT(&worker->listeners);
     worker->scratch = calloc(1, sizeof(*worker->scratch));
     worker->accept_resume = evtimer_new(base, worker_on_accept_resume, worker);
@@ -199,18 +203,22 @@ static void worker_take_channel(void *self, int fd)
     keyholder_client_set_channel(worker->keyholder, fd);
 }
 
-static void worker_take_stats(void *self, int fd)
+static void worker_take_stats(void *self, unsigned page, int fd)
 {
     struct worker *worker = self;
     struct error error;
 
+    (void)page;
     if (!worker->stats)
         worker->stats = stats_page_map(fd, sizeof(*worker->stats), true, &error);
-    if (worker->stats)
-        stats_worker_begin(worker->stats);
-    else
-        log_error("%s", error.text);
     close(fd);
+    if (!worker->stats) {
+        log_error("%s", error.text);
+        return;
+    }
+    stats_worker_begin(worker->stats);
+    ticket_keys_count(worker->tickets, &worker->stats->tickets);
+    keyholder_client_count(worker->keyholder, &worker->stats->signatures);
 }
 
 static void worker_take_tickets(void *self, const struct ticket_ring *ring)
@@ -219,6 +227,22 @@ static void worker_take_tickets(void *self, const struct ticket_ring *ring)
 
     ticket_keys_replace(worker->tickets, ring);
     worker_on_tickets_end(worker);
+}
+
+static void worker_list_sessions(void *self, int fd, uint32_t room, uint32_t counts[2])
+{
+    struct worker *worker = self;
+    struct session_record *records = NULL;
+    struct error error;
+
+    worker_tick(worker);
+    counts[1] = (uint32_t)worker->session_count;
+    if (room > 0 && room <= SESSION_RECORDS_MAX)
+        records = stats_page_map(fd, room * sizeof(*records), true, &error);
+    close(fd);
+    if (records)
+        counts[0] = (uint32_t)session_record_list(worker, records, room);
+    stats_page_unmap(records, room * sizeof(*records));
 }
 
 /* Also without a word from the master: no key outlives its end here. */
@@ -266,8 +290,8 @@ static void worker_close(void *self)
     if (!worker)
         return;
     listener_close_all(worker);
-    while (!LIST_EMPTY(&worker->sessions)) {
-        struct session *session = LIST_FIRST(&worker->sessions);
+    while (!TAILQ_EMPTY(&worker->sessions)) {
+        struct session *session = TAILQ_FIRST(&worker->sessions);
         (void)session_end(session, STEP_CLOSE, REASON_DRAIN, "the worker stops");
         session_close(session);
     }
@@ -306,8 +330,8 @@ static void worker_on_drain_timeout(evutil_socket_t fd, short what, void *argume
     log_warning("drain_timeout is over with %zu sessions open; they are closed",
                 worker->session_count);
     worker_tick(worker);
-    for (session = LIST_FIRST(&worker->sessions); session; session = next) {
-        next = LIST_NEXT(session, link);
+    for (session = TAILQ_FIRST(&worker->sessions); session; session = next) {
+        next = TAILQ_NEXT(session, link);
         session_drain(session);
     }
 }

@@ -2,11 +2,14 @@
 
 import json
 import signal
+import subprocess
 
-from harness import hello
+import pytest
+from harness import hello, settings
 from harness.backends import echo
+from harness.env import BINARY
 from harness.ports import accepts, free_address, free_port
-from harness.tls import client_context
+from harness.tls import TlsClient, client_context
 from harness.wait import wait_until
 
 
@@ -100,6 +103,26 @@ def test_a_log_that_nobody_reads_stops_nobody(pawl, serve):
     assert lost + len(proxy.log.find("session closed")) == 101
 
 
+@pytest.mark.parametrize("offer, reason, detail", [
+    ({"suites": (0x1302,), "groups": (hello.P256,), "shares": (hello.P256,)}, "group",
+     "client offers secp256r1 with TLS 1.3, none that groups allows: X25519"),
+    ({"suites": (hello.AES128_GCM,)}, "suite",
+     "client offers AES-128-GCM with TLS 1.3, none that suites allows: AES-256-GCM"),
+    ({"versions": (), "suites": (hello.ECDHE_ECDSA_AES128_GCM,)}, "suite",
+     "client offers AES-128-GCM with TLS 1.2, none that suites allows: AES-256-GCM"),
+    ({"suites": (0x1302,), "signatures": (hello.RSA_PSS_SHA256,)}, "no_certificate",
+     "client accepts signatures of RSA keys with TLS 1.3, and no certificate for this name "
+     "has such a key"),
+])
+def test_a_failed_handshake_says_what_was_offered_and_what_was_missing(
+        pawl, serve, offer, reason, detail):
+    proxy = pawl(serve(echo), extra={"tls": {"groups": "X25519", "suites": "AES-256-GCM"}})
+    proxy.guarded = True
+    hello.answer(proxy.listen[0], hello.Hello(**offer).record())
+    line = proxy.log.wait_for("handshake failed")
+    assert (line["reason"], line["detail"]) == (reason, detail)
+
+
 def test_the_client_is_named_as_ipv6_is_written(pawl, serve):
     proxy = pawl(serve(echo), listen=free_address("::1"))
     assert session(proxy)["client"].startswith("[::1]:")
@@ -112,3 +135,95 @@ def test_a_dual_stack_listener_names_ipv4_clients_plainly(pawl, serve):
         client = proxy.connect(address=f"{host}:{port}")
         assert proxy.session_line(client)["client"].startswith(f"{host}:")
     proxy.listen = [f"127.0.0.1:{port}"]
+
+
+def fail_handshakes(proxy, count):
+    """So many in a row, all for the same reason."""
+    for _ in range(count):
+        hello.answer(proxy.listen[0], b"\x00 is no TLS")
+
+
+def failures(proxy):
+    lines = proxy.log.find("handshake failed", reason="not_tls")
+    return ([line for line in lines if line["suppressed"] is None],
+            [line for line in lines if line["suppressed"] is not None])
+
+
+def test_a_flood_of_equal_lines_is_counted_and_told(pawl, serve):
+    proxy = pawl(serve(echo), extra={"log": {"repeat_limit": 5}})
+    fail_handshakes(proxy, 200)
+    wait_until(lambda: len(failures(proxy)[0]) + sum(
+        int(line["suppressed"]) for line in failures(proxy)[1]) == 200,
+        "every failure to be written or told, without another line")
+    written, told = failures(proxy)
+    assert told and all(line["client"] is None and line.level == "info" for line in told)
+    assert 5 <= len(written) <= 5 * (len(told) + 1)
+    assert all(int(line["window_ms"]) >= 1000 for line in told)
+
+
+def test_a_flood_hides_no_other_line_and_no_session(pawl, serve):
+    proxy = pawl(serve(echo), extra={"log": {"repeat_limit": 1}})
+    fail_handshakes(proxy, 50)
+    hello.answer(proxy.listen[0], b"GET / HTTP/1.1\r\n\r\n")
+    for _ in range(10):
+        session(proxy)
+    assert len(proxy.log.find("handshake failed", reason="plain_http")) == 1
+    assert len(proxy.log.find("session closed")) == 10
+
+
+def test_without_a_limit_every_line_is_written(pawl, serve):
+    proxy = pawl(serve(echo), extra={"log": {"repeat_limit": 0}})
+    fail_handshakes(proxy, 100)
+    proxy.log.wait_for("handshake failed", count=100)
+    assert not failures(proxy)[1]
+
+
+def test_what_was_held_back_is_told_at_the_end(pawl, serve):
+    proxy = pawl(serve(echo), extra={"log": {"repeat_limit": 1, "format": "json"}})
+    fail_handshakes(proxy, 20)
+    proxy.interrupt()
+    assert proxy.wait_exit() == 0
+    written, told = failures(proxy)
+    assert len(written) + sum(int(line["suppressed"]) for line in told) == 20
+
+
+@pytest.mark.parametrize("end", ["2>/dev/full", "2>&-", "<&- >&- 2>&-"])
+def test_a_log_that_takes_nothing_stops_nobody(folder, serve, app_cert, end):
+    """A full disk, and descriptors that whoever started Pawl has closed."""
+    listen = free_address()
+    file = folder / "proxy.ini"
+    file.write_text(settings.ini(settings.basic(listen, [app_cert], [serve(echo).address])))
+    with subprocess.Popen(["sh", "-c", f'exec "$0" run -c "$1" {end}', BINARY, file]) as proxy:
+        try:
+            wait_until(lambda: accepts(listen), "the port to open")
+            for _ in range(50):
+                with TlsClient(listen, client_context()).handshake() as client:
+                    assert client.exchange(b"hello", 5) == b"hello"
+        finally:
+            proxy.terminate()
+        assert proxy.wait(15) == 0
+
+
+def test_a_reload_changes_the_level_of_every_process(pawl, serve):
+    proxy = pawl(serve(echo))
+    session(proxy)
+    proxy.sections["log"] = {"level": "error"}
+    proxy.write_config()
+    mark = proxy.log.mark()
+    proxy.signal(signal.SIGHUP)
+    wait_until(lambda: settled_without_line(proxy), "sessions to be logged no more")
+    proxy.sections["log"] = {"level": "debug"}
+    proxy.reload()
+    proxy.log.wait_for("serving configuration 3", after=mark, role="worker 0")
+    assert session(proxy)
+
+
+def settled_without_line(proxy):
+    mark = proxy.log.mark()
+    with proxy.connect() as client:
+        client.send(b"hello")
+        client.recv_exactly(5)
+    with proxy.connect() as client:  # by now the first has ended
+        client.send(b"hello")
+        client.recv_exactly(5)
+    return not proxy.log.find("session closed", after=mark)

@@ -165,7 +165,7 @@ def test_dev_names_it_on_the_command_line(folder, running, serve, tool):
 def test_naming_another_part_does_not_help(pawl, serve, tool):
     proxy = pawl(serve(http), ready=False, wrapper=[tool("lacking"), "landlock", "--"],
                  extra=without("seccomp"))
-    proxy.expect_log(r'proxy\.ini:3: .*"unsafe_without = landlock"')
+    proxy.expect_log(r'proxy\.ini:\d+: .*"unsafe_without = landlock"')
     proxy.allow_log("not started")
     proxy.listen = []
     assert proxy.wait_exit() == 1
@@ -231,7 +231,8 @@ def test_an_ordinary_user_in_a_container_and_a_backend_anywhere(pawl, serve, fol
     os.chmod(odd / "s", 0o666)
     drop = ["setpriv", "--reuid=nobody", f"--regid={nobody.pw_gid}", "--clear-groups",
             "--bounding-set=-all", "--no-new-privs"]
-    proxy = pawl(backend, certificates=[copy], wrapper=drop)
+    proxy = pawl(backend, certificates=[copy], wrapper=drop,
+                 extra={"proxy": {"control": "off"}})
     for pid in proxy.processes():
         assert procfs.status_of(pid)["Uid"].split()[0] == str(nobody.pw_uid)
     for pid in proxy.roles().values():

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The documentation that is made from the table of keys.
+# The documentation that is made from the tables of keys and of figures.
 #
 #   tests/lint/docs.sh PAWL write    puts it into README.md and proxy.ini.example
 #   tests/lint/docs.sh PAWL check    fails where they differ from it
@@ -11,11 +11,16 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 "$pawl" keys --markdown >"$work/table"
+"$pawl" metrics --markdown >"$work/figures"
 "$pawl" keys --ini >"$work/proxy.ini.example"
-awk -v table="$work/table" '
-    /^<!-- end of keys -->/ { inside = 0 }
+awk -v keys="$work/table" -v figures="$work/figures" '
+    /^<!-- end of (keys|figures) -->/ { inside = 0 }
     !inside { print }
-    /^<!-- keys: / { inside = 1; while ((getline line < table) > 0) print line }
+    /^<!-- (keys|figures): / {
+        inside = 1
+        table = $2 == "keys:" ? keys : figures
+        while ((getline line < table) > 0) print line
+    }
 ' README.md >"$work/README.md"
 
 for file in README.md proxy.ini.example; do
@@ -23,7 +28,7 @@ for file in README.md proxy.ini.example; do
     if [ "$what" = write ]; then
         cat "$work/$file" >"$file"
     else
-        echo "$file:1: differs from the table of keys; run make docs"
+        echo "$file:1: differs from the tables in code; run make docs"
         bad=1
     fi
 done

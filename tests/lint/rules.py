@@ -15,6 +15,7 @@ OURS = ("proxy", "certs", "config")
 
 # What each directory may include. error and log stand below all others.
 COMMON = {"proxy/error.h", "proxy/log.h"}
+LOG_PARTS = ("log", "log_escape", "log_flood", "log_sink")
 MAY_INCLUDE = {
     "proxy": ("proxy", "certs", "config"),
     "certs": ("certs", "config"),
@@ -62,8 +63,9 @@ def check_include(path, line, target):
         return
     if folder not in OURS:
         return
-    if path.stem in ("error", "log") and folder == "proxy":
-        if target not in COMMON:
+    if path.stem in ("error", *LOG_PARTS) and folder == "proxy":
+        parts = {f"proxy/{part}.h" for part in LOG_PARTS} if path.stem != "error" else set()
+        if target not in COMMON | parts:
             report(path, line, f"{path.stem} includes nothing of ours, but {target}")
         return
     if target not in COMMON and target.split("/")[0] not in MAY_INCLUDE[folder]:

@@ -1,13 +1,19 @@
 # What each unit test links, and nothing else: the line proves the module's independence.
 #   hello := proxy/hello proxy/error
 # says that tests/unit/test_hello.c is linked with proxy/hello.c and proxy/error.c.
+# proxy/log brings its own parts along.
 hello          := proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
 hello_policy   := proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
 prove_hello    := proxy/prove_hello proxy/prove_answer proxy/prove_net proxy/prove_names proxy/prove_suites proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
+offer          := proxy/offer certs/certcheck certs/pem config/bundle config/bundle_build config/memory_file proxy/hello proxy/hello_offer proxy/hello_policy proxy/error tests/unit/hello_builder
 proxy_protocol := proxy/proxy_protocol
 proxy_read     := proxy/proxy_read proxy/error
 error          := proxy/error
 log            := proxy/log
+log_escape     := proxy/log_escape
+log_flood      := proxy/log_flood
+log_sink       := proxy/log_sink tests/unit/net_pair
+log_target     := proxy/log_target proxy/log_timer proxy/log proxy/error
 value          := config/value proxy/error
 bundle         := config/bundle config/bundle_build config/memory_file proxy/error
 bundle_fd      := config/bundle config/bundle_build config/memory_file proxy/error
@@ -31,6 +37,7 @@ tls_policy     := certs/tls_policy certs/keyholder_client certs/keyholder_msg co
 devcert        := certs/devcert certs/devcert_make certs/certcheck certs/pem certs/private_key certs/encrypted_key certs/vault config/bundle config/bundle_build config/memory_file proxy/error proxy/log tests/unit/certs_lab
 keyring        := certs/keyring config/passphrase certs/private_key certs/encrypted_key certs/vault certs/certcheck certs/pem config/bundle config/bundle_build config/memory_file proxy/error proxy/log tests/unit/certs_lab tests/unit/memory
 stats          := proxy/stats config/memory_file proxy/error
+histogram      :=
 staple         := certs/staple proxy/error proxy/log
 ticket_keys    := certs/ticket_keys certs/tls_policy certs/vault certs/keyholder_client certs/keyholder_msg config/bundle config/bundle_build config/memory_file proxy/error proxy/log tests/unit/certs_lab tests/unit/tls_pair tests/unit/memory
 
@@ -39,7 +46,7 @@ stream         := $(stream_lab)
 stream_output  := $(stream_lab)
 stream_mix     := $(stream_lab)
 relay          := proxy/relay proxy/stream proxy/pending tests/unit/net_pair
-backend        := certs/client certs/client_policy certs/client_names certs/pem config/list config/bundle config/bundle_build config/memory_file proxy/backend proxy/stream proxy/pending proxy/proxy_protocol proxy/error tests/unit/net_pair
+backend        := proxy/stats certs/client certs/client_policy certs/client_names certs/pem config/list config/bundle config/bundle_build config/memory_file proxy/backend proxy/stream proxy/pending proxy/proxy_protocol proxy/error tests/unit/net_pair
 handover       := proxy/handover config/memory_file proxy/error tests/unit/net_pair
 notify         := proxy/notify proxy/error tests/unit/net_pair
 activation     := proxy/activation proxy/error tests/unit/net_pair
@@ -60,5 +67,19 @@ landlock       := proxy/landlock proxy/error
 call_filter    := proxy/call_filter proxy/error
 sandbox        := proxy/sandbox proxy/sandbox_profile proxy/call_filter proxy/landlock proxy/error
 snapshot       := proxy/snapshot proxy/route $(worker_lab) $(config_lab)
-handshake      := config/list proxy/handshake proxy/route proxy/stream proxy/pending proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) config/bundle config/bundle_build config/memory_file proxy/error tests/unit/hello_builder tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
-session        := proxy/reason proxy/origin proxy/proxy_read proxy/session proxy/handshake proxy/route proxy/backend proxy/relay proxy/stream proxy/pending proxy/snapshot proxy/proxy_protocol proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) $(config_lab) tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
+handshake      := proxy/stats config/list proxy/handshake proxy/offer proxy/route proxy/stream proxy/pending proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) config/bundle config/bundle_build config/memory_file proxy/error tests/unit/hello_builder tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
+session        := proxy/stats proxy/reason proxy/session_state proxy/origin proxy/proxy_read proxy/session proxy/handshake proxy/offer proxy/route proxy/backend proxy/relay proxy/stream proxy/pending proxy/snapshot proxy/proxy_protocol proxy/hello proxy/hello_offer proxy/hello_policy $(worker_lab) $(config_lab) tests/unit/sign_lab tests/unit/tls_pair tests/unit/tls_client tests/unit/net_pair
+
+console_request := proxy/console_request proxy/error
+console_socket  := proxy/console_socket proxy/error tests/unit/net_pair
+console_client  := proxy/console_client tests/unit/net_pair
+session_record  := proxy/session_record proxy/session_state proxy/human proxy/json proxy/log_escape
+prove_instance  := proxy/prove_instance proxy/prove_process proxy/prove_report proxy/prove_net proxy/console_call proxy/own_config proxy/console_socket proxy/human $(config_lab)
+status_parts   := proxy/status proxy/status_figures proxy/stats proxy/stats_master proxy/stats_table proxy/json proxy/reason proxy/session_state proxy/hello proxy/hello_offer proxy/hello_policy certs/ticket_keys certs/tls_policy certs/vault proxy/log $(config_lab) tests/unit/status_lab
+json           := proxy/json
+stats_master   := proxy/stats_master
+metrics        := proxy/metrics $(status_parts)
+status         := $(status_parts)
+admin          := proxy/admin proxy/admin_guard proxy/admin_page proxy/metrics $(status_parts)
+admin_sockets  := proxy/admin_sockets proxy/error config/value
+status_text    := proxy/status_text proxy/human $(status_parts)

@@ -14,10 +14,13 @@
 #include <cmocka.h>
 
 #include "proxy/session.h"
+#include "proxy/worker.h"
 #include "tests/unit/net_pair.h"
 
 enum { WAIT_MS = 1000, CONNECT_TIMEOUT_MS = 300, START_MS = 5000 };
 
+static struct stats_worker stats;
+static struct worker worker = {.stats = &stats};
 static struct scratch scratch;
 static struct config config = {.limits.connect_timeout_ms = CONNECT_TIMEOUT_MS};
 static struct config_backend backend;
@@ -65,12 +68,14 @@ static int begin(void **state)
 {
     int fds[2];
     (void)state;
-    backend = (struct config_backend){.wait_ms = WAIT_MS};
+    backend = (struct config_backend){.wait_ms = WAIT_MS, .section.name = "app"};
     clock_ms = START_MS;
     rotation = 0;
     held[0] = held[1] = -1;
     net_pair_tcp(fds);
+    stats = (struct stats_worker){0};
     session = (struct session){.state = SESSION_CONNECT,
+                               .worker = &worker,
                                .snapshot = &snapshot,
                                .target = &backend,
                                .reason = REASON_INTERNAL};
@@ -208,6 +213,8 @@ static void goes_on_to_the_relay_once_connected(void **state)
     assert_true(session.backend.fd >= 0);
     assert_ptr_equal(session.backend_address, &backend.addresses.items[0]);
     assert_int_equal(session.active_ms, START_MS);
+    assert_int_equal(stats.backends[0].connected, 1);
+    assert_int_equal(stats.backends[0].failed, 0);
 }
 
 static void tries_the_next_address_at_once(void **state)
@@ -249,6 +256,8 @@ static void pauses_twice_as_long_each_time_up_to_a_limit(void **state)
         assert_int_equal(session.deadline_ms - clock_ms, pauses[i]);
         assert_int_equal(session.backend.fd, -1);
         assert_int_equal(time_passes(), STEP_WAIT);
+        assert_int_equal(stats.backends[0].retries, i + 1);
+        assert_int_equal(stats.backends[0].failed, i + 2);
     }
 }
 

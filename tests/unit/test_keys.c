@@ -71,6 +71,7 @@ static void defaults_stand_where_the_text_is_silent(void **state)
     read_as("a.ini", MINIMAL);
     assert_int_equal(config->proxy.workers, 0);
     assert_string_equal(config->proxy.user, "nobody");
+    assert_string_equal(config->proxy.control, "auto");
     assert_int_equal(config->proxy.section.line, 0);
     assert_false(config->certificates[0].is_default);
     assert_int_equal(config->backends[0].wait_ms, 5000);
@@ -84,6 +85,23 @@ static void defaults_stand_where_the_text_is_silent(void **state)
     assert_int_equal(config->limits.drain_timeout_ms, 30000);
     assert_int_equal(config->log.level, LOG_LEVEL_INFO);
     assert_int_equal(config->log.format, LOG_FORMAT_TEXT);
+}
+
+static void a_word_in_place_of_a_path_stays_a_word(void **state)
+{
+    (void)state;
+    read_as("/etc/a.ini", "[proxy]\ncontrol = off\n" MINIMAL);
+    assert_no_error();
+    assert_string_equal(config->proxy.control, CONTROL_OFF);
+}
+
+static void a_path_in_place_of_a_word_is_relative_to_the_file(void **state)
+{
+    (void)state;
+    read_as("/etc/a.ini", "[proxy]\ncontrol = run/c.sock\n" MINIMAL);
+    assert_no_error();
+    assert_string_equal(config->proxy.control, "/etc/run/c.sock");
+    assert_int_equal(config->proxy.control_line, 2);
 }
 
 static void every_key_reaches_its_field(void **state)
@@ -245,6 +263,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(defaults_stand_where_the_text_is_silent),
+        TEST(a_word_in_place_of_a_path_stays_a_word),
+        TEST(a_path_in_place_of_a_word_is_relative_to_the_file),
         TEST(every_key_reaches_its_field),
         TEST(value_out_of_range_says_the_range),
         TEST(workers_are_auto_or_in_range),

@@ -1,6 +1,7 @@
 #include "proxy/log.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -293,6 +294,102 @@ static void text_truncation_keeps_escapes_and_quotes_whole(void **state)
     assert_string_equal(quote + 1 + length, "\" truncated=yes\n");
 }
 
+static int put_off_calls;
+
+static void on_put_off(void *argument)
+{
+    assert_ptr_equal(argument, &put_off_calls);
+    put_off_calls++;
+}
+
+static void fail_handshake(const char *reason, bool each)
+{
+    struct log_line line;
+    log_begin(&line, LOG_LEVEL_INFO, "handshake failed");
+    if (each)
+        log_each(&line);
+    log_text(&line, "client", "1.2.3.4:5");
+    log_text(&line, "reason", reason);
+    log_end(&line);
+}
+
+static size_t count_of(const char *text, const char *part)
+{
+    size_t count = 0;
+    while ((text = strstr(text, part)) != NULL) {
+        count++;
+        text += strlen(part);
+    }
+    return count;
+}
+
+static void equal_lines_are_summarised_at_the_end(void **state)
+{
+    (void)state;
+    capture_start();
+    log_open("worker 0", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    log_limit_repeats(5);
+    put_off_calls = 0;
+    log_on_put_off(on_put_off, &put_off_calls);
+    for (int i = 0; i < 20; i++) {
+        fail_handshake("version", false);
+        fail_handshake("group", true);
+        log_warning("the same sentence");
+        log_warning("sentence %d", i);
+    }
+    assert_int_equal(put_off_calls, 1);
+    assert_true(log_flush()); /* nothing is due yet, but something is put off */
+    log_finish();
+    log_on_put_off(NULL, NULL);
+    const char *text = capture_end();
+    assert_int_equal(count_of(text, "handshake failed client=1.2.3.4:5 reason=version\n"),
+                     5);
+    assert_int_equal(count_of(text, "reason=group\n"), 20);
+    assert_int_equal(count_of(text, "the same sentence\n"), 5);
+    assert_int_equal(count_of(text, ": sentence "), 20);
+    assert_int_equal(count_of(text, " info worker 0: handshake failed reason=version "
+                                    "suppressed=15 window_ms="),
+                     1);
+    assert_int_equal(
+        count_of(text, " warning worker 0: the same sentence suppressed=15 window_ms="),
+        1);
+}
+
+static void debug_lines_are_all_written(void **state)
+{
+    (void)state;
+    capture_start();
+    log_open("worker 0", LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT);
+    log_limit_repeats(1);
+    for (int i = 0; i < 20; i++)
+        log_debug("the same");
+    assert_int_equal(count_of(capture_end(), "the same\n"), 20);
+}
+
+static void lost_lines_are_counted_and_told(void **state)
+{
+    (void)state;
+    log_open("worker 0", LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+    put_off_calls = 0;
+    log_on_put_off(on_put_off, &put_off_calls);
+    const int before = dup(STDERR_FILENO);
+    const int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    assert_int_equal(dup2(full, STDERR_FILENO), STDERR_FILENO);
+    close(full);
+    for (int i = 0; i < 7; i++)
+        log_error("nobody reads this");
+    assert_int_equal(put_off_calls, 1);
+    assert_true(log_flush());
+    assert_int_equal(dup2(before, STDERR_FILENO), STDERR_FILENO);
+    close(before);
+    capture_start();
+    assert_false(log_flush());
+    log_on_put_off(NULL, NULL);
+    assert_non_null(strstr(capture_end(),
+                           " warning worker 0: lines were lost, the log was not read "
+                           "lost=7\n"));
+}
+
 static void closed_stderr_is_ignored(void **state)
 {
     (void)state;
@@ -318,6 +415,9 @@ int main(void)
         cmocka_unit_test(truncation_never_breaks_the_json),
         cmocka_unit_test(overlong_message_is_cut_and_marked),
         cmocka_unit_test(text_truncation_keeps_escapes_and_quotes_whole),
+        cmocka_unit_test(equal_lines_are_summarised_at_the_end),
+        cmocka_unit_test(debug_lines_are_all_written),
+        cmocka_unit_test(lost_lines_are_counted_and_told),
         cmocka_unit_test(closed_stderr_is_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,11 +11,14 @@
 
 #include <cmocka.h>
 
+#include "proxy/worker.h"
 #include "tests/unit/net_pair.h"
 
 enum { IDLE_MS = 600000, HALF_CLOSE_MS = 60000, WINDOW_MS = 3600000, DEADLINE_S = 20 };
 enum { BULK_BYTES = 400000 };
 
+static struct stats_worker stats;
+static struct worker worker = {.stats = &stats};
 static struct scratch scratch;
 static struct session session;
 static struct config config = {
@@ -58,7 +61,9 @@ static int open_relay(void **state)
     make(client);
     make(backend);
     clock_ms = 1000;
+    stats = (struct stats_worker){0};
     session = (struct session){.state = SESSION_RELAY,
+                               .worker = &worker,
                                .active_ms = clock_ms,
                                .rekeyed_ms = clock_ms,
                                .snapshot = &snapshot,
@@ -174,6 +179,8 @@ static void carries_both_directions(void **state)
     assert_memory_equal(got, "answer", 6);
     assert_int_equal(session.bytes_in, 7);
     assert_int_equal(session.bytes_out, 6);
+    assert_int_equal(stats.bytes_in, 7);
+    assert_int_equal(stats.bytes_out, 6);
 }
 
 static void carries_both_directions_in_one_event(void **state)

@@ -91,6 +91,7 @@ static int begin(void **state)
                              .scratch = &scratch,
                              .keyholder = sign_lab.signer,
                              .current = &snapshot};
+    TAILQ_INIT(&worker.sessions);
     log_fd = memfd_create("log", MFD_CLOEXEC);
     saved_stderr = dup(STDERR_FILENO);
     (void)dup2(log_fd, STDERR_FILENO);
@@ -101,8 +102,8 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    while (!LIST_EMPTY(&worker.sessions))
-        session_close(LIST_FIRST(&worker.sessions));
+    while (!TAILQ_EMPTY(&worker.sessions))
+        session_close(TAILQ_FIRST(&worker.sessions));
     (void)dup2(saved_stderr, STDERR_FILENO);
     (void)close(saved_stderr);
     (void)close(log_fd);
@@ -135,7 +136,7 @@ static void turn(void)
 
 static bool is_in(enum session_state wanted)
 {
-    const struct session *session = LIST_FIRST(&worker.sessions);
+    const struct session *session = TAILQ_FIRST(&worker.sessions);
     return session && session->state == wanted;
 }
 
@@ -199,6 +200,13 @@ static void carries_a_request_and_its_answer(void **state)
     assert_logged("reason=finished");
     assert_logged("client=127.0.0.1:4711");
     assert_logged("bytes_in=7 bytes_out=6");
+    assert_int_equal(
+        stats.handshakes[TLS_1_3][GROUP_X25519MLKEM768][CIPHER_AES_128_GCM][0], 1);
+    assert_int_equal(stats.sessions_ended[REASON_FINISHED], 1);
+    assert_int_equal(stats.bytes_in, 7);
+    assert_int_equal(stats.bytes_out, 6);
+    for (size_t i = 0; i < SESSION_STATES; i++)
+        assert_int_equal(stats.sessions[i], 0);
 }
 
 static void a_request_sent_with_the_handshake_is_not_lost(void **state)
@@ -255,7 +263,7 @@ static void an_answer_is_not_lost_because_its_upload_is_not_read(void **state)
     (void)shutdown(accepted, SHUT_RD);
     net_send(accepted, "413", 3);
     tls_client_write(&client, upload, sizeof upload);
-    TURN_UNTIL(LIST_FIRST(&worker.sessions)->backend.write_failed);
+    TURN_UNTIL(TAILQ_FIRST(&worker.sessions)->backend.write_failed);
     close_backend();
     assert_int_equal(client_hears("413"), 0);
     assert_true(is_in(SESSION_LINGER));
@@ -312,7 +320,7 @@ static void an_idle_session_ends_with_a_close_notify(void **state)
 static void a_handshake_that_goes_nowhere_is_given_up(void **state)
 {
     (void)state;
-    session_close(LIST_FIRST(&worker.sessions));
+    session_close(TAILQ_FIRST(&worker.sessions));
     tls_client_close(&client);
     config.limits.handshake_timeout_ms = 20;
     begin_session(PAIR_TLS13);
@@ -325,7 +333,7 @@ static void a_client_that_does_not_hang_up_is_closed_in_the_end(void **state)
     config.limits.linger_timeout_ms = 20;
     open_relay();
     worker_tick(&worker);
-    session_drain(LIST_FIRST(&worker.sessions));
+    session_drain(TAILQ_FIRST(&worker.sessions));
     assert_true(is_in(SESSION_LINGER));
     assert_logged("reason=drain");
 }
@@ -335,7 +343,7 @@ static void draining_ends_with_a_close_notify(void **state)
     (void)state;
     open_relay();
     worker_tick(&worker);
-    session_drain(LIST_FIRST(&worker.sessions));
+    session_drain(TAILQ_FIRST(&worker.sessions));
     assert_int_equal(client_hears(""), 0);
     tls_client_hang_up(&client);
     assert_logged("reason=drain");
@@ -355,12 +363,14 @@ static void a_refused_hello_is_logged_with_its_cause(void **state)
     net_send(client.fd, "GET / HTTP/1.1\r\n\r\n", 18);
     tls_client_hang_up(&client);
     assert_logged("reason=plain_http");
+    assert_int_equal(stats.handshakes_failed[REASON_HELLO_REFUSED], 1);
+    assert_int_equal(stats.hellos_refused[HELLO_REFUSAL_PLAIN_HTTP], 1);
 }
 
 static void tls_1_2_works_to_the_end(void **state)
 {
     (void)state;
-    session_close(LIST_FIRST(&worker.sessions));
+    session_close(TAILQ_FIRST(&worker.sessions));
     tls_client_close(&client);
     begin_session(PAIR_TLS12);
     open_relay();

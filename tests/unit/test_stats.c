@@ -85,30 +85,6 @@ static void a_new_worker_keeps_counters_and_drops_gauges(void **state)
     assert_int_equal(stats.sessions[0], 0);
 }
 
-static void a_duration_is_in_the_first_bucket_that_holds_it(void **state)
-{
-    (void)state;
-    static const struct {
-        uint64_t us;
-        unsigned bucket;
-    } cases[] = {{0, 0},
-                 {1, 0},
-                 {64, 0},
-                 {65, 1},
-                 {128, 1},
-                 {129, 2},
-                 {1 << 20, 14},
-                 {(1 << 20) + 1, 15},
-                 {UINT64_MAX / 2, 15}};
-
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct stats_histogram histogram = {.sum_us = 0};
-        stats_histogram_add(&histogram, cases[i].us);
-        assert_int_equal(histogram.buckets[cases[i].bucket], 1);
-        assert_int_equal(histogram.sum_us, cases[i].us);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -117,7 +93,6 @@ int main(void)
         cmocka_unit_test(a_page_keeps_its_size),
         cmocka_unit_test(what_is_no_page_is_refused),
         cmocka_unit_test(a_new_worker_keeps_counters_and_drops_gauges),
-        cmocka_unit_test(a_duration_is_in_the_first_bucket_that_holds_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

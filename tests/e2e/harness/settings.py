@@ -14,7 +14,7 @@ def ini(sections):
 def basic(listen, certificates, backend, workers=1):
     """The usual sections: one listener `web`, some certificates, one backend `app`."""
     sections = {
-        "proxy": {"workers": workers},
+        "proxy": {"workers": workers, "control": "control.sock"},
         "listener web": {"address": listen},
         **{f"certificate {cert.name}": cert.keys() for cert in certificates},
         "backend app": {"address": backend},
