@@ -16,14 +16,11 @@
 
 enum { TITLE_MAX = 32 };
 
-static bool fleet_make(struct master *master, unsigned workers, struct error *error);
 static bool fleet_launch(struct master *master, struct process *process,
                          struct error *error);
 static bool fleet_link(struct master *master, unsigned index, struct error *error);
 static void fleet_deliver(struct master *master, struct process *process,
                           const struct generation *generation);
-static bool fleet_wants(const struct process *process,
-                        const struct generation *generation);
 static bool fleet_send_pages(struct master *master, struct process *reader,
                              struct error *error);
 static bool fleet_send_page(struct process *reader, unsigned number, int page_fd,
@@ -69,36 +66,6 @@ bool fleet_start(struct master *master, unsigned workers, struct error *error)
     for (unsigned i = 0; i < workers; i++) {
         if (!fleet_link(master, i, error))
             return false;
-    }
-    return true;
-}
-
-bool fleet_adopt(struct master *master, struct handover *from, struct error *error)
-{
-    if (!fleet_make(master, from->workers, error))
-        return false;
-    for (size_t i = 0; i < from->process_count; i++) {
-        struct handover_process *item = &from->processes[i];
-        struct process *process = NULL;
-        for (size_t j = 0; j < master->process_count && !process; j++) {
-            if (strcmp(master->processes[j].role->name, item->role) == 0 &&
-                master->processes[j].index == item->index)
-                process = &master->processes[j];
-        }
-        if (item->pid == 0 || !process)
-            continue;
-        if (item->stats_fd >= 0 && !process_take_page(process, item->stats_fd, error))
-            return false;
-        item->stats_fd = -1;
-        if (!process_adopt(process, item->pid, item->control_fd, item->generation, error))
-            return false;
-        item->control_fd = -1;
-        ledger_note_start(master, process);
-    }
-    for (size_t i = 0; i < master->process_count; i++) {
-        if (master->processes[i].pid == 0 &&
-            fleet_wants(&master->processes[i], master->current))
-            process_restart_later(&master->processes[i]);
     }
     return true;
 }
@@ -220,7 +187,7 @@ void fleet_close(struct master *master)
     master->process_count = 0;
 }
 
-static bool fleet_make(struct master *master, unsigned workers, struct error *error)
+bool fleet_make(struct master *master, unsigned workers, struct error *error)
 {
     size_t count = 2 * (size_t)workers + 1 + (master->source->with_demo ? 1 : 0);
 
@@ -268,8 +235,7 @@ static bool fleet_launch(struct master *master, struct process *process,
 }
 
 /* Whether the process is to run while the generation is in service. */
-static bool fleet_wants(const struct process *process,
-                        const struct generation *generation)
+bool fleet_wants(const struct process *process, const struct generation *generation)
 {
     return process->role != &admin_role || generation->config->admin.addresses.count > 0;
 }

@@ -116,6 +116,12 @@ void watchdog_close(struct master *master);
 /* Makes and starts all processes for `workers` workers. */
 bool fleet_start(struct master *master, unsigned workers, struct error *error) MUST_CHECK;
 
+/* The same without starting any. */
+bool fleet_make(struct master *master, unsigned workers, struct error *error) MUST_CHECK;
+
+/* Whether the configuration has a use for the process. */
+bool fleet_wants(const struct process *process, const struct generation *generation);
+
 /* Goes on with the processes that were handed over, instead of starting any; takes their
  * descriptors. */
 bool fleet_adopt(struct master *master, struct handover *from,

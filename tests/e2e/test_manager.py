@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import threading
+import urllib.error
+import urllib.request
 
 import pytest
 from harness import procfs
@@ -269,12 +271,15 @@ def test_process_1_ends_at_once_when_interrupted(pawl, serve):
 
 
 def test_lame_duck_accepts_until_it_is_over(pawl, serve, manager):
-    systemd = manager()
+    systemd, admin = manager(), free_address()
     proxy = pawl(serve(echo), environment=systemd.environment,
-                 limits={"lame_duck": "1s", "drain_timeout": "5s"})
+                 limits={"lame_duck": "2s", "drain_timeout": "5s"},
+                 extra={"admin": {"address": admin}})
+    assert readiness(admin) == 200
     proxy.signal(signal.SIGTERM)
     proxy.log.wait_for("not ready any more; accepting goes on")
     systemd.wait_for(STOPPING="1")
+    assert readiness(admin) == 503
     client = proxy.connect()
     use(client)
     proxy.log.wait_for(r"\bdraining\b")
@@ -282,6 +287,15 @@ def test_lame_duck_accepts_until_it_is_over(pawl, serve, manager):
     use(client)
     client.close()
     assert proxy.wait_exit() == 0
+
+
+def readiness(address):
+    try:
+        with urllib.request.urlopen(f"http://{address}/readyz", timeout=10) as answer:
+            return answer.status
+    except urllib.error.HTTPError as answer:
+        with answer:
+            return answer.code
 
 
 def test_a_worker_that_dies_in_the_lame_duck_is_replaced(pawl, serve):

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import urllib.request
 
 import pytest
 from harness import procfs
@@ -393,6 +394,7 @@ def test_an_upgrade_without_root(pawl, serve, binary, folder, app_cert):
     key = folder / "key.pem"
     shutil.copy(app_cert.key, key)
     os.chown(key, 65534, 65534)
+    os.chown(folder, 65534, 65534)
     proxy = pawl(serve(echo), workers=2, binary=binary,
                  certificates=[Certificate("main", app_cert.chain, key)],
                  wrapper=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
@@ -401,6 +403,61 @@ def test_an_upgrade_without_root(pawl, serve, binary, folder, app_cert):
         upgrade(proxy, _VERSION)
     use(client)
     use(proxy.connect())
+
+
+def test_pawl_upgrade_waits_and_tells_the_outcome(pawl, serve, binary):
+    proxy = pawl(serve(echo), workers=2, binary=binary)
+    install(binary, b"0.1.1")
+    done = command("upgrade", "-c", proxy.config_file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "upgraded: pawl 0.1.1 serves" in done.stdout
+    status = command("status", "-c", proxy.config_file)
+    assert status.returncode == 0 and "0.1.1" in status.stdout
+    proxy.expect_log("upgrade failed")
+    proxy.allow_log("trial of the new binary")
+    script(binary, "#!/bin/sh\nexit 1\n")
+    done = command("upgrade", "-c", proxy.config_file)
+    assert done.returncode == 1
+    assert "its trial ended with code 1" in done.stdout + done.stderr
+    use(proxy.connect())
+
+
+def test_pawl_upgrade_hears_of_a_program_that_gave_way(pawl, serve, binary):
+    other = serve(echo)
+    proxy = pawl(serve(echo), binary=binary)
+    good = proxy.config_file.read_text()
+    proxy.config_file.write_text(f"{good}[listener more]\naddress = {other.address}\n"
+                                 f"backend = app\n")
+    proxy.allow_log("Address already in use|the new program cannot serve|upgrade failed")
+    done = command("upgrade", "-c", proxy.config_file)
+    assert done.returncode == 1
+    assert "Address already in use" in done.stdout + done.stderr
+    assert command("status", "-c", proxy.config_file).returncode == 0
+    use(proxy.connect())
+
+
+def test_figures_go_on_through_an_upgrade(pawl, serve, binary):
+    address = free_address()
+    proxy = pawl(serve(echo), workers=2, binary=binary,
+                 extra={"admin": {"address": address}})
+    for _ in range(7):
+        use(proxy.connect())
+    started = figure(address, "pawl_start_time_seconds")
+    for count in (2, 3):
+        upgrade(proxy, _VERSION)
+        wait_until(lambda: figure(address, "pawl_config_generation") == count, "the new page")
+        assert figure(address, "pawl_connections_accepted_total") == 7
+        assert figure(address, 'pawl_config_reloads_total{result="accepted"}') == count
+    assert figure(address, "pawl_start_time_seconds") == started
+
+
+def figure(address, name):
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+        for line in answer.read().decode().splitlines():
+            key, _, value = line.rpartition(" ")
+            if key == name:
+                return float(value)
+    return None
 
 
 def test_what_pawl_dev_started_is_not_upgraded(serve, folder, running):
