@@ -34,6 +34,8 @@ static void warn_of_longer_secrets(struct check *check);
 static void check_balancers(struct check *check, const struct config_listener *listener);
 static bool has_choice_in(const struct choice_list *list, unsigned first, unsigned last);
 static void check_plaintext(struct check *check, const struct config_backend *backend);
+static void check_health(struct check *check, const struct config_backend *backend);
+static void check_names(struct check *check);
 static void check_send_proxy(struct check *check, const struct config_backend *backend);
 static void check_admin(struct check *check);
 static int place_compare(const void *a, const void *b);
@@ -64,8 +66,10 @@ void check_config(struct config *config, struct report *report)
     for (size_t i = 0; i < config->backend_count; i++) {
         check_plaintext(&check, &config->backends[i]);
         check_send_proxy(&check, &config->backends[i]);
+        check_health(&check, &config->backends[i]);
     }
     check_admin(&check);
+    check_names(&check);
     if (check.memory_short) {
         CHECK_ERROR(&check, 0, "there is no memory to check it");
     }
@@ -160,7 +164,9 @@ static void check_plaintext(struct check *check, const struct config_backend *ba
 {
     for (size_t i = 0; i < backend->addresses.count; i++) {
         const struct address *address = &backend->addresses.items[i];
-        if (!backend->allow_remote_plaintext && !address_is_local(address)) {
+        /* Where a name leads is looked at whenever it is resolved. */
+        if (!backend->allow_remote_plaintext && !address_is_name(address) &&
+            !address_is_local(address)) {
             CHECK_ERROR(check, backend->address_line,
                         "backend \"%s\": %s is another machine, and everybody on the way "
                         "could read what Pawl has decrypted (if that network is trusted, "
@@ -181,6 +187,51 @@ static void check_admin(struct check *check)
                         "admin: other machines can connect to %s and read everything "
                         "about this one (if that is wanted, write allow_remote = yes)",
                         address->text);
+        }
+    }
+}
+
+/* Somebody who wrote these believes that they do something. */
+static void check_health(struct check *check, const struct config_backend *backend)
+{
+    const char *name = backend->section.name;
+    if (backend->check.mode == CHECK_SEND && backend->check_expect_line == 0) {
+        CHECK_ERROR(check, backend->check_line,
+                    "backend \"%s\": check = send needs check_expect, the beginning of a "
+                    "good answer",
+                    name);
+    }
+    if (backend->check.mode != CHECK_SEND &&
+        (backend->check_expect_line != 0 || backend->check_send_line != 0)) {
+        CHECK_ERROR(check,
+                    backend->check_expect_line != 0 ? backend->check_expect_line
+                                                    : backend->check_send_line,
+                    "backend \"%s\": check_send and check_expect need check = send",
+                    name);
+    }
+    if (backend->required && backend->check.mode == CHECK_OFF) {
+        CHECK_ERROR(check, backend->required_line,
+                    "backend \"%s\": required = yes needs check = connect or send, as "
+                    "nobody would know whether it is down",
+                    name);
+    }
+}
+
+/* Each may be in the middle of being resolved. */
+static void check_names(struct check *check)
+{
+    const struct config *config = check->config;
+    size_t names = 0;
+    for (size_t i = 0; i < config->backend_count; i++) {
+        const struct address_list *list = &config->backends[i].addresses;
+        for (size_t j = 0; j < list->count; j++) {
+            names += address_is_name(&list->items[j]);
+            if (names > CONFIG_HOSTS_MAX) {
+                CHECK_ERROR(check, config->backends[i].address_line,
+                            "the backends have more than %d host names",
+                            CONFIG_HOSTS_MAX);
+                return;
+            }
         }
     }
 }

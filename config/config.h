@@ -21,6 +21,7 @@ enum {
     CONFIG_NAME_MAX = 64,              /* of a section's name, with its NUL */
     CONFIG_TITLE_MAX = 320, /* the same with that of an entry of its directory */
     CONFIG_WORKERS_MAX = 256,
+    CONFIG_HOSTS_MAX = 64, /* host names of backends, counted wherever they stand */
     CONFIG_CERTIFICATES_MAX = CERT_SET_MAX,
     CONFIG_CHAIN_MAX = 256 * 1024, /* bytes of a certificate chain file */
     CONFIG_KEY_MAX = 64 * 1024,    /* bytes of a private key file */
@@ -197,14 +198,42 @@ struct config_certificate {
     bool left_out; /* not to be served, and reported already: see CONFIG_BLOB_LEFT_OUT */
 };
 
+/* Which of the addresses gets the next session. */
+enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONNECTIONS };
+
+/* Whether names must resolve before a configuration is served. */
+enum resolve { RESOLVE_REQUIRED, RESOLVE_EVENTUALLY };
+
+enum check_mode { CHECK_OFF, CHECK_CONNECT, CHECK_SEND };
+
+/* How each address of a backend is asked whether it is well. */
+struct config_check {
+    enum check_mode mode;
+    struct byte_text send;   /* empty: the backend speaks first */
+    struct byte_text expect; /* what its answer begins with */
+    uint64_t interval_ms;
+    uint64_t timeout_ms;
+    uint64_t rise; /* good answers in a row that make an address be used again */
+    uint64_t fall; /* bad ones that end its use */
+};
+
 struct config_backend {
     struct config_section section;
-    struct address_list addresses;
+    struct address_list addresses; /* names to resolve among them */
     unsigned address_line;
+    enum balance balance;
+    uint64_t rest_ms; /* the longest that an address which failed is tried last */
+    enum resolve resolve;
+    uint64_t resolve_interval_ms;
+    struct config_check check;
+    unsigned check_line;
+    unsigned check_expect_line;
+    unsigned check_send_line;
+    bool required; /* Pawl is not ready while all addresses are down */
+    unsigned required_line;
     uint64_t wait_ms; /* how long a client waits for a backend that refuses; 0 = one try
                          of each address */
     bool allow_remote_plaintext;
-    bool required; /* without it Pawl is not ready */
     enum send_proxy send_proxy;
     bool send_proxy_certificate; /* of the client, whole */
     unsigned send_proxy_certificate_line;

@@ -70,6 +70,7 @@ enum key_value_type {
     KEY_LISTEN,           /* struct address_list to listen on */
     KEY_LISTEN_LOCAL,     /* the same, where unix sockets may be, too */
     KEY_CONNECT,          /* struct address_list to connect to */
+    KEY_BYTES,            /* struct byte_text, written with escapes */
     KEY_LIST,             /* struct text_list of words that pass check_item; the key may
                              stand in several lines, whose words add up */
     KEY_NETWORKS,         /* struct network_list; likewise */

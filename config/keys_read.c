@@ -114,7 +114,7 @@ bool keys_read(const struct key *key, const char *text, const char *file, void *
     if (text[0] == '\0') {
         return error_set(error, "the value is empty");
     }
-    if (text[0] == '"') {
+    if (text[0] == '"' && key->type != KEY_BYTES) {
         return error_set(error, "the value is in quotes (write it without)");
     }
     switch (key->type) {
@@ -147,6 +147,8 @@ bool keys_read(const struct key *key, const char *text, const char *file, void *
         return value_read_addresses(text, ADDRESS_LISTEN_LOCAL, place, error);
     case KEY_CONNECT:
         return value_read_addresses(text, ADDRESS_CONNECT, place, error);
+    case KEY_BYTES:
+        return value_read_bytes(text, place, error);
     case KEY_LIST:
         return text_list_append(place, text, key->check_item, error);
     case KEY_NETWORKS:
@@ -207,6 +209,9 @@ void keys_describe(const struct key *key, char *text, size_t size)
     case KEY_LISTEN_LOCAL:
     case KEY_CONNECT:
         snprintf(text, size, "HOST:PORT, unix:PATH, ...");
+        return;
+    case KEY_BYTES:
+        snprintf(text, size, "text with \\r \\n \\t \\s \\xNN");
         return;
     case KEY_LIST:
         snprintf(text, size, "%s", key->takes);

@@ -11,11 +11,17 @@
 /* A choice is stored through an unsigned, whatever enum it is of. */
 static_assert(sizeof(enum unknown_sni) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum clients_mode) == sizeof(unsigned), "enums are not unsigned");
+static_assert(sizeof(enum balance) == sizeof(unsigned), "enums are not unsigned");
+static_assert(sizeof(enum resolve) == sizeof(unsigned), "enums are not unsigned");
+static_assert(sizeof(enum check_mode) == sizeof(unsigned), "enums are not unsigned");
 static_assert(sizeof(enum send_proxy) == sizeof(unsigned), "enums are not unsigned");
 
 /* In the order of the enums they stand for. */
 static const char *const unknown_sni_words[] = {"default", "refuse", NULL};
 static const char *const clients_mode_words[] = {"required", "optional", NULL};
+static const char *const balance_words[] = {"round-robin", "least-connections", NULL};
+static const char *const resolve_words[] = {"required", "eventually", NULL};
+static const char *const check_words[] = {"off", "connect", "send", NULL};
 static const char *const send_proxy_words[] = {"off", "v1", "v2", "v2-tls", NULL};
 
 static const struct key listener_keys[] = {
@@ -256,7 +262,16 @@ static const struct key backend_keys[] = {
      .required = true,
      .sample = "127.0.0.1:3000",
      .help = "Addresses to connect to, separated by commas; the next is tried when one "
-             "fails"},
+             "fails; a host name stands for all its addresses, and is resolved again and "
+             "again"},
+    {.name = "balance",
+     IN(backend, balance),
+     .type = KEY_CHOICE,
+     .choices = balance_words,
+     .standard = "round-robin",
+     .help =
+         "Which of several addresses is next: each in turn, or the one with the fewest "
+         "sessions, which suits long-lived ones; each worker counts its own"},
     {.name = "wait",
      IN(backend, wait_ms),
      .type = KEY_DURATION,
@@ -265,11 +280,85 @@ static const struct key backend_keys[] = {
      .standard = "5s",
      .help = "How long a client waits for a backend that refuses connections, while Pawl "
              "tries again; with 0s each address is tried once"},
+    {.name = "rest_after_failure",
+     IN(backend, rest_ms),
+     .type = KEY_DURATION,
+     .min = 0,
+     .max = 10 * MINUTE,
+     .standard = "10s",
+     .help = "How long at most an address that failed is tried after the others only; it "
+             "begins with 1s and doubles with each further failure; 0s: not at all"},
+    {.name = "resolve",
+     IN(backend, resolve),
+     .type = KEY_CHOICE,
+     .choices = resolve_words,
+     .standard = "required",
+     .help = "Whether a host name that cannot be resolved refuses a start or reload; one "
+             "that was resolved before keeps its addresses in any case"},
+    {.name = "resolve_interval",
+     IN(backend, resolve_interval_ms),
+     .type = KEY_DURATION,
+     .min = SECOND,
+     .max = 24 * 60 * MINUTE,
+     .standard = "30s",
+     .help = "How often host names are resolved again"},
+    {.name = "check",
+     IN(backend, check.mode),
+     LINE(backend, check_line),
+     .type = KEY_CHOICE,
+     .choices = check_words,
+     .standard = "off",
+     .help = "How each address is asked whether it is well: by connecting, or by sending "
+             "check_send and waiting for check_expect; every worker asks for itself"},
+    {.name = "check_send",
+     IN(backend, check.send),
+     LINE(backend, check_send_line),
+     .type = KEY_BYTES,
+     .is_aside = true,
+     .sample = "PING\\r\\n",
+     .help = "What check = send sends; without it the backend speaks first"},
+    {.name = "check_expect",
+     IN(backend, check.expect),
+     LINE(backend, check_expect_line),
+     .type = KEY_BYTES,
+     .is_aside = true,
+     .sample = "+PONG",
+     .help = "What the answer to check = send must begin with"},
+    {.name = "check_interval",
+     IN(backend, check.interval_ms),
+     .type = KEY_DURATION,
+     .min = 100,
+     .max = 60 * MINUTE,
+     .standard = "2s",
+     .help = "The pause between two checks of an address"},
+    {.name = "check_timeout",
+     IN(backend, check.timeout_ms),
+     .type = KEY_DURATION,
+     .min = 10,
+     .max = MINUTE,
+     .standard = "1s",
+     .help = "How long a check may take; after that it has failed"},
+    {.name = "rise",
+     IN(backend, check.rise),
+     .type = KEY_COUNT,
+     .min = 1,
+     .max = 100,
+     .standard = "2",
+     .help = "How many good checks in a row bring an address that is down up again"},
+    {.name = "fall",
+     IN(backend, check.fall),
+     .type = KEY_COUNT,
+     .min = 1,
+     .max = 100,
+     .standard = "3",
+     .help =
+         "How many bad checks in a row take an address down; it gets no clients then"},
     {.name = "required",
      IN(backend, required),
+     LINE(backend, required_line),
      .type = KEY_BOOL,
-     .standard = "yes",
-     .help = "Whether /readyz says no while every worker knows this backend to be down"},
+     .standard = "no",
+     .help = "Whether Pawl is ready only while an address of this backend is not down"},
     {.name = "allow_remote_plaintext",
      IN(backend, allow_remote_plaintext),
      .type = KEY_BOOL,

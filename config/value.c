@@ -6,7 +6,9 @@
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/un.h>
 
 static const struct {
@@ -33,6 +35,7 @@ static bool item_read(const struct item *item);
 static bool item_read_unix(const struct item *item);
 static bool item_read_activation(const struct item *item);
 static bool item_read_inet(const struct item *item, const char *host, uint16_t port);
+static bool item_read_name(const struct item *item, const char *host, uint16_t port);
 static bool item_read_port(const struct item *item, const char *digits, uint16_t *port);
 static bool item_refuse_host(const struct item *item, const char *host);
 static bool item_add(const struct item *item, const struct address *address);
@@ -140,6 +143,66 @@ bool value_read_addresses(const char *text, enum address_use use,
     return true;
 }
 
+bool value_read_bytes(const char *text, struct byte_text *bytes, struct error *error)
+{
+    static const char escapes[] = "rnts\\";
+    static const char meanings[] = "\r\n\t \\";
+    struct byte_text read = {.length = 0};
+    while (*text != '\0') {
+        unsigned char byte = (unsigned char)*text++;
+        const char *escape = NULL;
+        if (read.length == BYTE_TEXT_MAX) {
+            return error_set(error, "there are more than %d bytes", BYTE_TEXT_MAX);
+        }
+        if (byte == '\\' && text[0] == 'x' && isxdigit((unsigned char)text[1]) &&
+            isxdigit((unsigned char)text[2])) {
+            const char digits[] = {text[1], text[2], '\0'};
+            byte = (unsigned char)strtoul(digits, NULL, 16);
+            text += 3;
+        } else if (byte == '\\') {
+            escape = *text != '\0' ? strchr(escapes, *text) : NULL;
+            if (escape == NULL) {
+                return error_set(error,
+                                 "\"\\%c\" is no escape (there are \\r \\n \\t \\s for a "
+                                 "blank, \\xNN for a byte, and \\\\)",
+                                 *text != '\0' ? *text : ' ');
+            }
+            byte = (unsigned char)meanings[escape - escapes];
+            text++;
+        }
+        read.data[read.length++] = byte;
+    }
+    *bytes = read;
+    return true;
+}
+
+bool address_is_name(const struct address *address)
+{
+    return address->storage.ss_family == AF_UNSPEC;
+}
+
+uint16_t address_split_name(const struct address *address, char host[ADDRESS_TEXT_MAX])
+{
+    const char *colon = strrchr(address->text, ':');
+    const size_t length =
+        colon != NULL ? (size_t)(colon - address->text) : strlen(address->text);
+    memcpy(host, address->text, length);
+    host[length] = '\0';
+    return colon != NULL ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
+}
+
+struct address address_of_ip(int family, const uint8_t *ip, uint16_t port)
+{
+    if (family == AF_INET) {
+        struct in_addr host;
+        memcpy(&host, ip, sizeof(host));
+        return inet4_address(host, port);
+    }
+    struct in6_addr host;
+    memcpy(&host, ip, sizeof(host));
+    return inet6_address(&host, port);
+}
+
 bool address_is_local(const struct address *address)
 {
     const struct sockaddr *any = (const struct sockaddr *)&address->storage;
@@ -178,6 +241,9 @@ int address_compare(const struct address *a, const struct address *b)
             a->storage.ss_family < b->storage.ss_family ||
             (a->storage.ss_family == b->storage.ss_family && a_size < b_size);
         return less ? -1 : 1;
+    }
+    if (a->storage.ss_family == AF_UNSPEC) {
+        return strcasecmp(a->text, b->text);
     }
     if (a->storage.ss_family == AF_INET6) {
         const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)&a->storage;
@@ -239,7 +305,7 @@ static bool item_read(const struct item *item)
         return error_set(item->error, "\"%s\" is only a port (write %s:%s)", text,
                          item->use == ADDRESS_LISTEN ? "*" : "127.0.0.1", digits);
     }
-    char host[64];
+    char host[ADDRESS_TEXT_MAX];
     const bool bracketed = text[0] == '[';
     const char *start = text + bracketed;
     const char *end = bracketed ? strchr(text, ']') : colon;
@@ -346,7 +412,7 @@ static bool item_read_inet(const struct item *item, const char *host, uint16_t p
     const bool is4 = localhost || inet_pton(AF_INET, host, &host4) == 1;
     const bool is6 = localhost || any || inet_pton(AF_INET6, host, &host6) == 1;
     if (!is4 && !is6) {
-        return item_refuse_host(item, host);
+        return item_read_name(item, host, port);
     }
     const bool unspecified =
         is4 ? host4.s_addr == htonl(INADDR_ANY) : IN6_IS_ADDR_UNSPECIFIED(&host6) != 0;
@@ -385,6 +451,27 @@ static bool item_read_port(const struct item *item, const char *digits, uint16_t
     return true;
 }
 
+/* The name of a host: what it means is asked later, and again. */
+static bool item_read_name(const struct item *item, const char *host, uint16_t port)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "0123456789._-";
+    struct address address = {.storage.ss_family = AF_UNSPEC};
+    const bool numeric = strspn(host, "0123456789.") == strlen(host);
+    const bool spelt = strspn(host, allowed) == strlen(host) && host[0] != '.' &&
+                       host[0] != '-' && strstr(host, "..") == NULL;
+    if (item->use == ADDRESS_LISTEN || numeric || !spelt) {
+        return item_refuse_host(item, host);
+    }
+    const int length =
+        snprintf(address.text, sizeof(address.text), "%s:%u", host, (unsigned)port);
+    if (length < 0 || (size_t)length >= sizeof(address.text)) {
+        return error_set(item->error, "\"%s\" is too long for an address", item->text);
+    }
+    return item_add(item, &address);
+}
+
 static bool item_refuse_host(const struct item *item, const char *host)
 {
     if (strchr(host, '%') != NULL) {
@@ -394,10 +481,13 @@ static bool item_refuse_host(const struct item *item, const char *host)
     if (strspn(host, "0123456789.") == strlen(host) || strchr(host, ':') != NULL) {
         return error_set(item->error, "\"%s\" is not a valid IP address", item->text);
     }
-    return error_set(item->error,
-                     "\"%s\" is a host name; names are not resolved, because the answer "
-                     "could stall or change (write the IP address, or localhost)",
-                     item->text);
+    if (item->use == ADDRESS_LISTEN) {
+        return error_set(item->error,
+                         "\"%s\" is a host name; a listener takes the IP address, "
+                         "localhost or *",
+                         item->text);
+    }
+    return error_set(item->error, "\"%s\" is no host name and no IP address", item->text);
 }
 
 static bool item_add(const struct item *item, const struct address *address)

@@ -13,10 +13,11 @@
 
 #include "proxy/error.h"
 
-enum { ADDRESS_TEXT_MAX = 128, ADDRESS_LIST_MAX = 16 };
+enum { ADDRESS_TEXT_MAX = 200, ADDRESS_LIST_MAX = 16 };
 
-/* A numeric IP address with port, a unix socket path, or (family AF_UNSPEC) the name of
- * sockets that the service manager hands over. */
+/* A numeric IP address with port, or a unix socket path.  With the family AF_UNSPEC the
+ * text is all there is: HOST:PORT with a name that is yet to be resolved or, of a
+ * listener, systemd:NAME, sockets that the service manager hands over. */
 struct address {
     struct sockaddr_storage storage;
     socklen_t length;
@@ -33,8 +34,17 @@ enum address_use {
     ADDRESS_LISTEN, /* HOST:PORT with numeric host, `localhost` or `*` (dual-stack any),
                        or systemd:NAME */
     ADDRESS_LISTEN_LOCAL, /* the same, or unix:PATH */
-    ADDRESS_CONNECT       /* numeric HOST:PORT, `localhost:PORT` (127.0.0.1, then ::1), or
-                             unix:PATH (absolute; unix:@NAME for the abstract namespace) */
+    ADDRESS_CONNECT       /* numeric HOST:PORT, `localhost:PORT` (127.0.0.1, then ::1), a
+                             name with a port, or unix:PATH (absolute; unix:@NAME for the
+                             abstract namespace) */
+};
+
+/* Bytes that are written as text: what a check sends, for example. */
+enum { BYTE_TEXT_MAX = 192 };
+
+struct byte_text {
+    uint8_t data[BYTE_TEXT_MAX];
+    size_t length;
 };
 
 /* yes/no/true/false/on/off */
@@ -55,6 +65,19 @@ bool value_read_addresses(const char *text, enum address_use use,
 
 /* The NAME of systemd:NAME, or NULL. */
 const char *address_activation_name(const struct address *address);
+
+/* Text with the escapes \r \n \t \s (a blank) \\ and \xNN. */
+bool value_read_bytes(const char *text, struct byte_text *bytes,
+                      struct error *error) MUST_CHECK;
+
+/* Whether it is a name that is yet to be resolved. */
+bool address_is_name(const struct address *address);
+
+/* Splits the text of such an address; `host` has room for all of it. */
+uint16_t address_split_name(const struct address *address, char host[ADDRESS_TEXT_MAX]);
+
+/* The IPv4 or IPv6 address in `ip` (4 or 16 bytes, network order) with `port`. */
+struct address address_of_ip(int family, const uint8_t *ip, uint16_t port);
 
 /* True for unix sockets, 127.0.0.0/8 and ::1 (IPv4-mapped included). */
 bool address_is_local(const struct address *address);

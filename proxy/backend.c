@@ -1,8 +1,7 @@
-#include "proxy/backend.h"
-
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+/*
+ * The step of a session that reaches a backend: the targets of its pool one after the
+ * other, again after a growing pause until `wait` is over.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "certs/client.h"
+#include "proxy/dial.h"
 #include "proxy/origin.h"
 #include "proxy/proxy_protocol.h"
 #include "proxy/session.h"
@@ -19,6 +19,8 @@
 enum { BACKOFF_FIRST_MS = 10, BACKOFF_MOST_MS = 250, ID_BYTES = 16 };
 
 static enum session_step backend_try_next(struct session *session);
+static struct pool *backend_pool(const struct session *session);
+static void backend_take(struct session *session, struct target *target);
 static enum session_step backend_finish_attempt(struct session *session);
 static enum session_step backend_pause(struct session *session);
 static enum session_step backend_give_up(struct session *session);
@@ -26,44 +28,9 @@ static void backend_note_failure(struct session *session, const struct error *er
 static enum session_step backend_connected(struct session *session);
 static enum session_step backend_hear_client(struct session *session);
 static bool backend_introduce(struct session *session);
-static struct stats_backend *backend_stats(const struct session *session);
 static bool backend_make_id(struct session *session);
 static void backend_add_identity(const struct session *session,
                                  struct proxy_facts *facts);
-
-int backend_open(const struct address *address, bool *connecting, struct error *error)
-{
-    const struct sockaddr *target = (const struct sockaddr *)&address->storage;
-    const int on = 1;
-
-    *connecting = false;
-    int fd = socket(target->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        (void)error_set_errno(error, errno, "%s: cannot make a socket", address->text);
-        return -1;
-    }
-    if (target->sa_family != AF_UNIX)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (connect(fd, target, address->length) == 0)
-        return fd;
-    if (errno == EINPROGRESS) {
-        *connecting = true;
-        return fd;
-    }
-    (void)error_set_errno(error, errno, "%s", address->text);
-    close(fd);
-    return -1;
-}
-
-bool backend_has_connected(int fd, struct error *error)
-{
-    int cause = 0;
-    socklen_t length = sizeof(cause);
-
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &cause, &length) < 0)
-        cause = errno;
-    return cause == 0 || error_set(error, "%s", strerror(cause));
-}
 
 enum session_step backend_run(struct session *session, unsigned events)
 {
@@ -82,7 +49,7 @@ enum session_step backend_run(struct session *session, unsigned events)
             return session_end(session, STEP_CLOSE, REASON_INTERNAL, "out of memory");
         connect->started_ms = session_now(session);
         connect->backoff_ms = BACKOFF_FIRST_MS;
-        connect->first = (uint8_t)snapshot_rotate(session->snapshot, session->target);
+        connect->tried = (struct pool_tried){.set = 0};
         return backend_try_next(session);
     }
     if (events & SESSION_BACKEND_WRITABLE)
@@ -96,8 +63,8 @@ enum session_step backend_run(struct session *session, unsigned events)
         connect->timed_out = true;
         backend_note_failure(session, &error);
     } else {
-        connect->tried = 0;
-        backend_stats(session)->retries++;
+        connect->tried.set = 0;
+        backend_pool(session)->stats->retries++;
     }
     return backend_try_next(session);
 }
@@ -105,18 +72,17 @@ enum session_step backend_run(struct session *session, unsigned events)
 /* Tries the addresses that are left of this round. */
 static enum session_step backend_try_next(struct session *session)
 {
-    const struct config_backend *backend = session->target;
     struct session_connect *connect = &session->connect;
+    struct pool *pool = backend_pool(session);
+    struct target *target;
 
-    while (connect->tried < backend->addresses.count) {
-        size_t index =
-            ((size_t)connect->first + connect->tried++) % backend->addresses.count;
+    while ((target = pool_pick(pool, &connect->tried, session_now(session)))) {
         struct error error;
 
-        session->backend_address = &backend->addresses.items[index];
+        backend_take(session, target);
         connect->timed_out = false;
         session->phase_us = stats_clock_us();
-        int fd = backend_open(session->backend_address, &connect->connecting, &error);
+        int fd = dial_open(&target->address, &connect->connecting, &error);
         if (fd < 0) {
             backend_note_failure(session, &error);
             continue;
@@ -131,11 +97,27 @@ static enum session_step backend_try_next(struct session *session)
     return backend_pause(session);
 }
 
+static struct pool *backend_pool(const struct session *session)
+{
+    const struct snapshot *snapshot = session->snapshot;
+
+    return snapshot->pools[session->target - snapshot->config->backends];
+}
+
+static void backend_take(struct session *session, struct target *target)
+{
+    target_release(session->reached);
+    session->reached = target_keep(target);
+    session->backend_address = &target->address;
+    session->connect.in_use = true;
+    target_begin(target);
+}
+
 static enum session_step backend_finish_attempt(struct session *session)
 {
     struct error cause, error;
 
-    if (backend_has_connected(session->backend.fd, &cause))
+    if (dial_has_connected(session->backend.fd, &cause))
         return backend_connected(session);
     (void)error_set(&error, "%s: %s", session->backend_address->text, cause.text);
     backend_note_failure(session, &error);
@@ -144,8 +126,11 @@ static enum session_step backend_finish_attempt(struct session *session)
 
 static void backend_note_failure(struct session *session, const struct error *error)
 {
-    session->connect.connecting = false;
-    backend_stats(session)->failed++;
+    struct pool *pool = backend_pool(session);
+
+    target_failed(session->reached, session_now(session), pool->rest_ms);
+    pool->stats->failed++;
+    session->connect.in_use = session->connect.connecting = false;
     session_drop_backend(session);
     (void)session_end(session, STEP_WAIT, REASON_BACKEND_UNREACHABLE, "%s", error->text);
 }
@@ -156,6 +141,11 @@ static enum session_step backend_pause(struct session *session)
     struct session_connect *connect = &session->connect;
     uint64_t end = connect->started_ms + session->target->wait_ms;
 
+    if (!session->detail)
+        (void)session_end(session, STEP_WAIT, REASON_BACKEND_UNREACHABLE,
+                          backend_pool(session)->target_count > 0
+                              ? "checks call every address down"
+                              : "its name has not been resolved yet");
     if (session_now(session) >= end)
         return backend_give_up(session);
     session->deadline_ms = session_now(session) + connect->backoff_ms;
@@ -176,10 +166,11 @@ static enum session_step backend_give_up(struct session *session)
 
 static enum session_step backend_connected(struct session *session)
 {
-    session->connect.connecting = false;
-    backend_stats(session)->connected++;
+    target_connected(session->reached);
+    backend_pool(session)->stats->connected++;
     histogram_add(&session->worker->stats->connect_us,
                   stats_clock_us() - session->phase_us);
+    session->connect.connecting = false;
     session->active_ms = session_now(session);
     /* What failed before is not why the session will end. */
     free(session->detail);
@@ -208,11 +199,6 @@ static enum session_step backend_hear_client(struct session *session)
         return session_end(session, STEP_END, REASON_CLIENT_CLOSED,
                            "before a backend was reached");
     return STEP_WAIT;
-}
-
-static struct stats_backend *backend_stats(const struct session *session)
-{
-    return stats_backend_of(session->worker->stats, session->target->section.name);
 }
 
 /* Tells the backend who the client is, before the client's first byte. */

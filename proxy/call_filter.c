@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,13 +16,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { COMPARISONS_MAX = 3, GROUPS_ALL = (CALLS_CONNECT << 1) - 1 };
+enum { COMPARISONS_MAX = 3, GROUPS_ALL = (CALLS_NAMES << 1) - 1 };
 
 struct call_rule {
     uint32_t groups; /* any of them allows the call */
-    int call;       /* libseccomp's number: negative where the machine has no such call */
-    int refusal;    /* 0: allowed; else the error that it fails with */
-    unsigned count; /* of comparisons, which must all hold; 0: however it is called */
+    int call;    /* libseccomp's number: negative where the machine has no such call */
+    int refusal; /* 0: allowed; else the error that it fails with */
+    uint32_t unless; /* groups that make the rule void */
+    unsigned count;  /* of comparisons, which must all hold; 0: however it is called */
     struct scmp_arg_cmp comparisons[COMPARISONS_MAX];
 };
 
@@ -40,6 +42,10 @@ struct call_rule {
     {                                                                                    \
         .arg = at, .op = SCMP_CMP_MASKED_EQ, .datum_a = bits, .datum_b = bits            \
     }
+#define HAS_OF(at, mask, bits)                                                           \
+    {                                                                                    \
+        .arg = at, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = bits            \
+    }
 #define IS_NULL(at)                                                                      \
     {                                                                                    \
         .arg = at, .op = SCMP_CMP_EQ, .datum_a = 0                                       \
@@ -49,6 +55,12 @@ struct call_rule {
         .arg = at, .op = SCMP_CMP_MASKED_EQ,                                             \
         .datum_a = 0xffffffff & ~(uint32_t)(SOCK_NONBLOCK | SOCK_CLOEXEC),               \
         .datum_b = SOCK_STREAM                                                           \
+    }
+#define IS_DATAGRAM(at)                                                                  \
+    {                                                                                    \
+        .arg = at, .op = SCMP_CMP_MASKED_EQ,                                             \
+        .datum_a = 0xffffffff & ~(uint32_t)(SOCK_NONBLOCK | SOCK_CLOEXEC),               \
+        .datum_b = SOCK_DGRAM                                                            \
     }
 #define BELOW(at, value)                                                                 \
     {                                                                                    \
@@ -74,9 +86,20 @@ struct call_rule {
     {                                                                                    \
         .groups = GROUPS_ALL, .call = SCMP_SYS(name), .refusal = error                   \
     }
-#define FAIL_IF(error, name, ...)                                                        \
+#define FAIL_UNLESS(set, error, name)                                                    \
     {                                                                                    \
-        .groups = GROUPS_ALL, .call = SCMP_SYS(name), .refusal = error,                  \
+        .groups = GROUPS_ALL, .call = SCMP_SYS(name), .refusal = error, .unless = set    \
+    }
+#define FAIL_IF(set, error, name, ...)                                                   \
+    {                                                                                    \
+        .groups = GROUPS_ALL, .call = SCMP_SYS(name), .refusal = error, .unless = set,   \
+        .count = COUNT(__VA_ARGS__), .comparisons = {                                    \
+            __VA_ARGS__                                                                  \
+        }                                                                                \
+    }
+#define FAIL_FOR(set, error, name, ...)                                                  \
+    {                                                                                    \
+        .groups = set, .call = SCMP_SYS(name), .refusal = error,                         \
         .count = COUNT(__VA_ARGS__), .comparisons = {                                    \
             __VA_ARGS__                                                                  \
         }                                                                                \
@@ -179,26 +202,61 @@ static const struct call_rule RULES[] = {
     ALLOW_IF(CALLS_CONNECT, socket, IS(0, AF_INET6), IS_STREAM(1), IS(2, 0)),
     ALLOW_IF(CALLS_CONNECT, socket, IS(0, AF_UNIX), IS_STREAM(1), IS(2, 0)),
 
+    /* Threads.  The handler of trapped calls may be exchanged; they stay unmade. */
+    ALLOW_IF(CALLS_NAMES, clone, HAS(0, CLONE_THREAD | CLONE_VM)),
+    ALLOW(CALLS_NAMES, rt_sigaction),
+    ALLOW(CALLS_NAMES, rseq),
+    ALLOW(CALLS_NAMES, set_robust_list),
+    ALLOW(CALLS_NAMES, futex),
+    ALLOW_IF(CALLS_NAMES, mmap, HAS_OF(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)),
+    ALLOW_IF(CALLS_NAMES, openat, HAS_NOT(2, O_WRONLY | O_RDWR | O_CREAT)),
+    ALLOW_IF(CALLS_NAMES, newfstatat, HAS_NOT(3, AT_EMPTY_PATH)),
+    ALLOW(CALLS_NAMES, stat),
+    ALLOW(CALLS_NAMES, lstat),
+    ALLOW(CALLS_NAMES, statx),
+    ALLOW(CALLS_NAMES, access),
+    ALLOW(CALLS_NAMES, faccessat),
+    ALLOW(CALLS_NAMES, faccessat2),
+    ALLOW(CALLS_NAMES, readlink),
+    ALLOW(CALLS_NAMES, pread64),
+    ALLOW(CALLS_NAMES, uname),
+    ALLOW(CALLS_NAMES, connect),
+    ALLOW_IF(CALLS_NAMES, socket, IS(0, AF_INET), IS_STREAM(1)),
+    ALLOW_IF(CALLS_NAMES, socket, IS(0, AF_INET), IS_DATAGRAM(1)),
+    ALLOW_IF(CALLS_NAMES, socket, IS(0, AF_INET6), IS_STREAM(1)),
+    ALLOW_IF(CALLS_NAMES, socket, IS(0, AF_INET6), IS_DATAGRAM(1)),
+    ALLOW_IF(CALLS_NAMES, socket, IS(0, AF_UNIX), IS_STREAM(1)),
+    ALLOW(CALLS_NAMES, getsockname),
+    ALLOW(CALLS_NAMES, getsockopt),
+    ALLOW(CALLS_NAMES, setsockopt),
+    ALLOW(CALLS_NAMES, sendmmsg),
+    ALLOW(CALLS_NAMES, recvmmsg),
+    ALLOW_IF(CALLS_NAMES, ioctl, IS(1, FIONREAD)),
+    /* It would look at the machine's own addresses, and can do without. */
+    FAIL_FOR(CALLS_NAMES, EAFNOSUPPORT, socket, IS(0, AF_NETLINK)),
+
     /* What libraries try, such as /etc/localtime for the time zone, and do without. */
     FAIL(EACCES, open),
-    FAIL(EACCES, openat),
-    FAIL(EACCES, access),
-    FAIL(EACCES, faccessat),
-    FAIL(EACCES, faccessat2),
-    FAIL(EACCES, stat),
-    FAIL(EACCES, lstat),
-    FAIL(EACCES, statx),
-    FAIL_IF(EACCES, newfstatat, HAS_NOT(3, AT_EMPTY_PATH)),
-    FAIL(EACCES, readlink),
+    FAIL_UNLESS(CALLS_NAMES, EACCES, openat),
+    FAIL_UNLESS(CALLS_NAMES, EACCES, access),
+    FAIL_UNLESS(CALLS_NAMES, EACCES, faccessat),
+    FAIL_UNLESS(CALLS_NAMES, EACCES, faccessat2),
+    FAIL_UNLESS(CALLS_NAMES, EACCES, stat),
+    FAIL_UNLESS(CALLS_NAMES, EACCES, lstat),
+    FAIL_UNLESS(CALLS_NAMES, EACCES, statx),
+    FAIL_IF(CALLS_NAMES, EACCES, newfstatat, HAS_NOT(3, AT_EMPTY_PATH)),
+    FAIL_UNLESS(CALLS_NAMES, EACCES, readlink),
     FAIL(EACCES, readlinkat),
-    FAIL_IF(ENOTTY, ioctl, BELOW(1, FIONREAD)),
-    FAIL_IF(ENOTTY, ioctl, ABOVE(1, FIONREAD)),
+    FAIL_IF(0, ENOTTY, ioctl, BELOW(1, FIONREAD)),
+    FAIL_IF(0, ENOTTY, ioctl, ABOVE(1, FIONREAD)),
     FAIL(EINVAL, prctl),
     FAIL(EPERM, sched_getaffinity),
     FAIL(EPERM, sysinfo),
-    FAIL(EPERM, uname),
-    FAIL(ENOSYS, rseq),
-    FAIL(ENOSYS, set_robust_list),
+    FAIL_UNLESS(CALLS_NAMES, EPERM, uname),
+    FAIL_UNLESS(CALLS_NAMES, ENOSYS, rseq),
+    FAIL_UNLESS(CALLS_NAMES, ENOSYS, set_robust_list),
+    /* Its arguments cannot be seen, and clone will do. */
+    FAIL(ENOSYS, clone3),
 };
 
 /* What the signal's handler calls; a handler takes no argument. */
@@ -255,7 +313,7 @@ static int filter_fill(scmp_filter_ctx filter, uint32_t groups)
         const struct call_rule *rule = &RULES[i];
         uint32_t action =
             rule->refusal ? SCMP_ACT_ERRNO((uint32_t)rule->refusal) : SCMP_ACT_ALLOW;
-        if (rule->call >= 0 && (rule->groups & groups))
+        if (rule->call >= 0 && (rule->groups & groups) && !(rule->unless & groups))
             code = seccomp_rule_add_array(filter, action, rule->call, rule->count,
                                           rule->comparisons);
     }

@@ -22,6 +22,8 @@ enum call_group {
     CALLS_ACCEPT = 1 << 6,   /* from listening sockets that were given */
     CALLS_STREAM = 1 << 7,   /* half-close, options, what libevent's buffers need */
     CALLS_CONNECT = 1 << 8,  /* stream sockets to TCP and unix addresses */
+    CALLS_NAMES = 1 << 9,    /* what the C library looks names up with: threads, files to
+                                read, its own modules to load, datagrams */
 };
 
 /* Confines this process, which must be the only thread and have no_new_privs, to `groups`

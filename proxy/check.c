@@ -7,11 +7,14 @@
 #include "proxy/cli.h"
 #include "proxy/generation.h"
 #include "proxy/log_target.h"
+#include "proxy/resolver.h"
 #include "proxy/sandbox.h"
 #include "proxy/snapshot.h"
 
 static void check_generation(const struct generation *generation, struct report *report);
 static void check_roles(const struct generation *generation, struct report *report);
+static void check_name(const struct config *config, const struct config_backend *backend,
+                       const struct address *address, struct report *report);
 static void check_keys(const struct config *config, const struct bundle *chains,
                        const struct bundle *keys, struct report *report);
 static void check_print(const struct report *report);
@@ -51,6 +54,29 @@ static void check_generation(const struct generation *generation, struct report 
                    error.text);
     log_target_check(config, report);
     check_roles(generation, report);
+    for (size_t i = 0; i < config->backend_count; i++) {
+        const struct config_backend *backend = &config->backends[i];
+        for (size_t j = 0; j < backend->addresses.count; j++) {
+            if (address_is_name(&backend->addresses.items[j]))
+                check_name(config, backend, &backend->addresses.items[j], report);
+        }
+    }
+}
+
+/* What resolver and master do with a name, done here and waited for. */
+static void check_name(const struct config *config, const struct config_backend *backend,
+                       const struct address *address, struct report *report)
+{
+    char host[ADDRESS_TEXT_MAX], remote[ADDRESS_TEXT_MAX];
+    struct resolved resolved;
+    struct error error;
+
+    (void)address_split_name(address, host);
+    if (!resolved_look_up(host, &resolved, &error))
+        resolver_report_failure(config, backend, address, error.text, report);
+    else if (!backend->allow_remote_plaintext &&
+             resolved_keep_local(&resolved, remote) > 0)
+        resolver_report_remote(config, backend, address, remote, report);
 }
 
 /* What workers and keyholders do with it, done here. */

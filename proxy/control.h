@@ -19,21 +19,25 @@ enum control_type {
     CONTROL_PREPARE,   /* fds: bundle, and for keyholders the keys */
     CONTROL_COMMIT,
     CONTROL_ABORT,
-    CONTROL_CHANNEL,  /* fd: the socketpair between worker and keyholder */
-    CONTROL_TICKETS,  /* text: the bytes of a struct ticket_ring; wiped on both sides */
-    CONTROL_STATS,    /* number[0]: whose; fd: the page that the role counts on, from its
-                         start, or one that it may read */
-    CONTROL_LOG,      /* number: enum control_log_number; generation: which sockets these
-                         are; fd: one connected to the syslog daemon, if there is any */
-    CONTROL_SESSIONS, /* number[0]: records there is room for; fd: the page for them */
-    CONTROL_DRAIN,    /* finish sessions, then exit */
-    CONTROL_STOP,     /* exit now */
-    CONTROL_PING,     /* answer PONG */
+    CONTROL_CHANNEL,   /* fd: the socketpair between worker and keyholder */
+    CONTROL_TICKETS,   /* text: the bytes of a struct ticket_ring; wiped on both sides */
+    CONTROL_STATS,     /* number[0]: whose; fd: the page that the role counts on, from its
+                          start, or one that it may read */
+    CONTROL_LOG,       /* number: enum control_log_number; generation: which sockets these
+                          are; fd: one connected to the syslog daemon, if there is any */
+    CONTROL_SESSIONS,  /* number[0]: records there is room for; fd: the page for them */
+    CONTROL_RESOLVE,   /* number: RESOLVED_QUERY; text: the host to look up */
+    CONTROL_ADDRESSES, /* text: the bytes of a struct resolved, of one backend */
+    CONTROL_DRAIN,     /* finish sessions, then exit */
+    CONTROL_STOP,      /* exit now */
+    CONTROL_PING,      /* answer PONG */
     /* role to master */
     CONTROL_SANDBOXED, /* number: by enum control_sandbox_number; text: what is missing */
     CONTROL_FORBIDDEN, /* number[0]: the system call that the role now dies of */
     CONTROL_FINDING,   /* number[0]: enum report_level; text */
     CONTROL_SERVED, /* text: the bytes of a struct cert_set; what the role could serve */
+    CONTROL_RESOLVED, /* number: enum control_resolved_number; text: the bytes of a struct
+                         resolved, or why there is none */
     CONTROL_PREPARED,
     CONTROL_REFUSED, /* after its findings */
     CONTROL_PONG,
@@ -59,6 +63,8 @@ enum control_log_number {
     LOG_NUMBER_FACILITY,
     LOG_NUMBER_REPEATS
 };
+
+enum control_resolved_number { RESOLVED_QUERY, RESOLVED_FOUND };
 
 /* See struct sandbox_state.  With SANDBOXED_REFUSED the role ends: the text says why. */
 enum control_sandbox_number {

@@ -1,5 +1,6 @@
 /* The master's processes: keyholder i and worker i side by side, then admin, which runs
- * only while it has an address, and the demo app. */
+ * only while it has an address, the resolver, which starts when it is needed, and the
+ * demo app. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "proxy/keyholder_role.h"
 #include "proxy/log.h"
 #include "proxy/master.h"
+#include "proxy/resolver_role.h"
 #include "proxy/worker.h"
 
 enum { TITLE_MAX = 32 };
@@ -30,6 +32,7 @@ static void fleet_send_admin_sockets(struct master *master, struct process *proc
 static void fleet_on_sandboxed(void *argument, struct process *process, bool refused);
 static void fleet_on_finding(void *argument, enum report_level level, const char *text);
 static void fleet_on_served(void *argument, const struct cert_set *served);
+static bool fleet_on_resolved(void *argument, const struct control_message *message);
 static void fleet_on_answer(void *argument, struct process *process);
 static void fleet_on_listed(void *argument, struct process *process,
                             const struct control_message *message);
@@ -43,6 +46,7 @@ static const struct process_events EVENTS = {
     .on_sandboxed = fleet_on_sandboxed,
     .on_finding = fleet_on_finding,
     .on_served = fleet_on_served,
+    .on_resolved = fleet_on_resolved,
     .on_answer = fleet_on_answer,
     .on_listed = fleet_on_listed,
     .on_log_cut = fleet_on_log_cut,
@@ -51,16 +55,17 @@ static const struct process_events EVENTS = {
 };
 
 /* Keys first, so that no worker asks for a signature nobody can make. */
-static const struct role *const COMMIT_ORDER[] = {&keyholder_role, &demo_role,
-                                                  &worker_role, &admin_role};
+static const struct role *const COMMIT_ORDER[] = {&keyholder_role, &resolver_role,
+                                                  &demo_role, &worker_role, &admin_role};
 
 bool fleet_start(struct master *master, unsigned workers, struct error *error)
 {
     if (!fleet_make(master, workers, error))
         return false;
     for (size_t i = 0; i < master->process_count; i++) {
-        if (fleet_wants(&master->processes[i], master->next) &&
-            !fleet_launch(master, &master->processes[i], error))
+        struct process *process = &master->processes[i];
+        if (process->role != &resolver_role && fleet_wants(process, master->next) &&
+            !fleet_launch(master, process, error))
             return false;
     }
     for (unsigned i = 0; i < workers; i++) {
@@ -68,6 +73,20 @@ bool fleet_start(struct master *master, unsigned workers, struct error *error)
             return false;
     }
     return true;
+}
+
+struct process *fleet_resolver(const struct master *master)
+{
+    return fleet_find(master, &resolver_role, 0);
+}
+
+bool fleet_start_resolver(struct master *master, struct error *error)
+{
+    struct process *process = fleet_resolver(master);
+
+    if (!process)
+        return error_set(error, "there is no resolver");
+    return process->pid > 0 || fleet_launch(master, process, error);
 }
 
 void fleet_prepare(struct master *master)
@@ -189,7 +208,9 @@ void fleet_close(struct master *master)
 
 bool fleet_make(struct master *master, unsigned workers, struct error *error)
 {
-    size_t count = 2 * (size_t)workers + 1 + (master->source->with_demo ? 1 : 0);
+    static const struct role *const others[] = {&admin_role, &resolver_role, &demo_role};
+    const size_t pairs = 2 * (size_t)workers;
+    size_t count = pairs + 2 + (master->source->with_demo ? 1 : 0);
 
     master->worker_count = workers;
     master->processes = calloc(count, sizeof(*master->processes));
@@ -198,13 +219,12 @@ bool fleet_make(struct master *master, unsigned workers, struct error *error)
     for (size_t i = 0; i < count; i++) {
         struct process *process = &master->processes[i];
         const struct role *role = i % 2 == 0 ? &keyholder_role : &worker_role;
-        if (i >= 2 * (size_t)workers)
-            role = i == 2 * (size_t)workers ? &admin_role : &demo_role;
+        if (i >= pairs)
+            role = others[i - pairs];
         master->process_count = i + 1;
-        if (!process_init(process, master->base, role, (unsigned)(i / 2), error))
+        if (!process_init(process, master->base, role, i < pairs ? (unsigned)(i / 2) : 0,
+                          error))
             return false;
-        if (i >= 2 * (size_t)workers)
-            process->index = 0;
         process->events = &EVENTS;
         process->master = master;
     }
@@ -383,6 +403,11 @@ static void fleet_on_served(void *argument, const struct cert_set *served)
         cert_set_intersect(&master->served, served);
 }
 
+static bool fleet_on_resolved(void *argument, const struct control_message *message)
+{
+    return resolve_on_message(argument, message);
+}
+
 static void fleet_on_answer(void *argument, struct process *process)
 {
     struct master *master = argument;
@@ -448,6 +473,8 @@ static void fleet_on_restart(void *argument, struct process *process)
 
     if (!master->current || !fleet_wants(process, master->current))
         return;
+    if (process->pid > 0)
+        return;
     /* One that is missing while another configuration is prepared gets that one or the
      * present one when this is decided. */
     if (master->next) {
@@ -467,6 +494,10 @@ static void fleet_on_restart(void *argument, struct process *process)
         window_send(master, process);
     /* The keys first, then who asks for signatures. */
     fleet_deliver(master, process, master->current);
+    if (process->role == &resolver_role)
+        resolver_ask_again(master->resolver);
+    if (process->role == &worker_role)
+        resolve_send(master, process, master->current->config);
     bool signs = process->role == &worker_role || process->role == &keyholder_role;
     if (signs && !fleet_link(master, process->index, &error)) {
         log_error("%s", error.text);

@@ -1,13 +1,27 @@
 #include "proxy/landlock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 /* The kernel's interface by its numbers: headers older than the kernel that Pawl will run
  * on do not have all of them, and the calls' numbers are the same everywhere. */
-enum { CALL_CREATE_RULESET = 444, CALL_RESTRICT_SELF = 446, CREATE_RULESET_VERSION = 1 };
+enum {
+    CALL_CREATE_RULESET = 444,
+    CALL_ADD_RULE = 445,
+    CALL_RESTRICT_SELF = 446,
+    CREATE_RULESET_VERSION = 1,
+    RULE_PATH_BENEATH = 1
+};
+
+struct path_rule {
+    uint64_t rights;
+    int32_t directory;
+} __attribute__((packed));
+
+static const uint64_t READ_FILE = 1 << 2, READ_DIRECTORY = 1 << 3;
 
 struct ruleset {
     uint64_t files;
@@ -29,8 +43,10 @@ static const unsigned FILE_RIGHTS[] = {
 enum { ABI_TCP = 4, ABI_FILES_LAST = 5, ABI_SCOPES = 6 };
 
 static struct ruleset landlock_rules(long abi, bool connects, size_t *size);
+static bool landlock_allow_reading(int ruleset, const char *path);
 
-bool landlock_restrict(bool connects, uint32_t *abi, struct error *error)
+bool landlock_restrict(bool connects, const char *const *readable, uint32_t *abi,
+                       struct error *error)
 {
     size_t size = 0;
 
@@ -46,7 +62,11 @@ bool landlock_restrict(bool connects, uint32_t *abi, struct error *error)
     int fd = (int)syscall(CALL_CREATE_RULESET, &rules, size, 0);
     if (fd < 0)
         return error_set_errno(error, errno, "cannot make Landlock rules");
-    long result = syscall(CALL_RESTRICT_SELF, fd, 0);
+    long result = 0;
+    for (size_t i = 0; readable && readable[i] && result == 0; i++)
+        result = landlock_allow_reading(fd, readable[i]) ? 0 : -1;
+    if (result == 0)
+        result = syscall(CALL_RESTRICT_SELF, fd, 0);
     int code = errno;
     close(fd);
     if (result < 0)
@@ -73,4 +93,19 @@ static struct ruleset landlock_rules(long abi, bool connects, size_t *size)
         *size = sizeof(rules);
     }
     return rules;
+}
+
+static bool landlock_allow_reading(int ruleset, const char *path)
+{
+    int directory = open(path, O_PATH | O_CLOEXEC);
+
+    if (directory < 0)
+        return errno == ENOENT || errno == EACCES;
+    const struct path_rule rule = {.rights = READ_FILE | READ_DIRECTORY,
+                                   .directory = directory};
+    long result = syscall(CALL_ADD_RULE, ruleset, RULE_PATH_BENEATH, &rule, 0);
+    int code = errno;
+    close(directory);
+    errno = code;
+    return result == 0;
 }

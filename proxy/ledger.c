@@ -5,7 +5,7 @@
 
 #include "proxy/master.h"
 
-static_assert(2 * CONFIG_WORKERS_MAX + 2 <= STATS_PROCESSES, "every process has room");
+static_assert(2 * CONFIG_WORKERS_MAX + 3 <= STATS_PROCESSES, "every process has room");
 
 static struct stats_process *ledger_process(struct master *master,
                                             const struct process *process);

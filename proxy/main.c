@@ -9,6 +9,7 @@
  *   worker      public certificates            clients, backends  none
  *   keyholder   private keys                   none               none
  *   admin       counters, public certificates  admin addresses    none
+ *   resolver    nothing                        name servers       what names are found with
  *   demo-app    nothing                        one loopback port  none
  *
  * The same in the kernel's terms is the table in sandbox_profile.c.
@@ -23,10 +24,11 @@
 #include "proxy/cli.h"
 #include "proxy/demo_role.h"
 #include "proxy/keyholder_role.h"
+#include "proxy/resolver_role.h"
 #include "proxy/worker.h"
 
 static const struct role *const ROLES[] = {&worker_role, &keyholder_role, &admin_role,
-                                           &demo_role};
+                                           &resolver_role, &demo_role};
 
 /* A descriptor opened later must never become what the log is written to. */
 static void open_standard_descriptors(void)

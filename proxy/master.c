@@ -155,6 +155,8 @@ static bool master_watch(struct master *master, struct error *error)
     master->watch = watch_new(master->base, reload_on_change, master, error);
     if (!master->watch)
         return false;
+    if (!resolve_open(master, error))
+        return false;
     master->deadline = evtimer_new(master->base, master_on_deadline, master);
     if (!master->deadline)
         return error_set(error, "out of memory");
@@ -182,6 +184,7 @@ static void master_close(struct master *master)
     upgrade_close(master);
     activation_close(&master->activation);
     watch_free(master->watch);
+    resolver_free(master->resolver);
     sockets_close(&master->sockets);
     admin_sockets_close(&master->admin_sockets);
     generation_free(master->current);

@@ -10,6 +10,7 @@
  *   reload.c    prepare everywhere, then commit everywhere or nowhere
  *   log_target.c  where all processes log
  *   ledger.c    what of all that is counted
+ *   resolve.c   the names of backends
  *   upgrade.h   another binary in place of this one
  *   watchdog.c  signs of life for the service manager
  */
@@ -28,6 +29,7 @@
 #include "proxy/log_target.h"
 #include "proxy/notify.h"
 #include "proxy/process.h"
+#include "proxy/resolver.h"
 #include "proxy/sandbox.h"
 #include "proxy/sockets.h"
 #include "proxy/stats_master.h"
@@ -47,8 +49,9 @@ struct master {
     unsigned reductions;    /* of `next`, so far */
     bool renewing;          /* `next` is `current` with its files as they are now */
     bool renewal_wanted;
-    struct watch *watch;    /* owned; of the files that certificates come from */
-    struct sockets sockets; /* owned */
+    struct watch *watch;                    /* owned; of the files of certificates */
+    struct resolver *resolver;              /* owned */
+    struct sockets sockets;                 /* owned */
     struct admin_sockets admin_sockets;     /* owned */
     struct identity identity;               /* whom the roles run as */
     char sandbox_complaint[ERROR_TEXT_MAX]; /* logged last */
@@ -150,6 +153,23 @@ void fleet_end(struct master *master, const struct role *role, enum control_type
 void fleet_kill(struct master *master);
 void fleet_on_child_exit(struct master *master, pid_t pid, int status);
 void fleet_close(struct master *master);
+
+/* The process that looks names up, NULL if there is none yet; and it is started if it
+ * does not run. */
+struct process *fleet_resolver(const struct master *master);
+bool fleet_start_resolver(struct master *master, struct error *error) MUST_CHECK;
+
+/* resolve.c */
+
+bool resolve_open(struct master *master, struct error *error) MUST_CHECK;
+
+/* Tells one worker, or all, what the names of `config` stand for. */
+void resolve_send(struct master *master, struct process *worker,
+                  const struct config *config);
+void resolve_send_all(struct master *master, const struct config *config);
+
+/* Takes the resolver's word; false: it is nonsense. */
+bool resolve_on_message(struct master *master, const struct control_message *message);
 
 /* window.c */
 

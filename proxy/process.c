@@ -372,6 +372,9 @@ static bool process_handle(struct process *process, const struct control_message
         if (!aborted)
             process->events->on_served(process->master, &served);
         return true;
+    case CONTROL_RESOLVED:
+        return process->role->take_query &&
+               process->events->on_resolved(process->master, message);
     case CONTROL_PREPARED:
     case CONTROL_REFUSED:
         if (!expected)

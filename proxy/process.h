@@ -33,6 +33,8 @@ struct process_events {
     void (*on_finding)(void *master, enum report_level level, const char *text);
     /* It can serve these certificates of the configuration that it prepares. */
     void (*on_served)(void *master, const struct cert_set *served);
+    /* It says what a name stands for; false: that is nonsense. */
+    bool (*on_resolved)(void *master, const struct control_message *message);
     void (*on_answer)(void *master, struct process *process);
     void (*on_listed)(void *master, struct process *process,
                       const struct control_message *message);

@@ -9,6 +9,7 @@
 enum {
     V2_HEADER_BYTES = 16,
     V2_LENGTH_OFFSET = 14,
+    V2_COMMAND_LOCAL = 0x20,
     V2_COMMAND_PROXY = 0x21,
     V2_UNSPEC = 0x00,
     V2_TCP4 = 0x11,
@@ -67,6 +68,22 @@ size_t proxy_protocol_write(enum send_proxy kind, const struct proxy_facts *fact
         return write_v2(&ends, facts, out);
     }
     return 0;
+}
+
+size_t proxy_protocol_write_own(enum send_proxy kind, uint8_t out[PROXY_OWN_MAX])
+{
+    static const char unknown[] = "PROXY UNKNOWN\r\n";
+    if (kind == SEND_PROXY_OFF) {
+        return 0;
+    }
+    if (kind == SEND_PROXY_V1) {
+        memcpy(out, unknown, sizeof unknown - 1);
+        return sizeof unknown - 1;
+    }
+    memset(out, 0, V2_HEADER_BYTES);
+    memcpy(out, v2_signature, sizeof v2_signature);
+    out[sizeof v2_signature] = V2_COMMAND_LOCAL;
+    return V2_HEADER_BYTES;
 }
 
 /* The address as IPv6, an IPv4 one mapped (RFC 4291 section 2.5.5.2); false: not IP. */

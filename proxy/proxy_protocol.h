@@ -38,4 +38,9 @@ struct proxy_facts {
 size_t proxy_protocol_write(enum send_proxy kind, const struct proxy_facts *facts,
                             uint8_t *out);
 
+/* The header of a connection that Pawl makes for itself, and for no client (sections 2.1
+ * and 2.2: UNKNOWN, LOCAL).  Returns its length, 0 if the kind is SEND_PROXY_OFF. */
+enum { PROXY_OWN_MAX = 16 };
+size_t proxy_protocol_write_own(enum send_proxy kind, uint8_t out[PROXY_OWN_MAX]);
+
 #endif

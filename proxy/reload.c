@@ -17,6 +17,7 @@ static void reload_prepare(struct master *master);
 static bool reload_reduce(struct master *master);
 static bool reload_is_refused(const struct master *master);
 static void reload_drop(struct master *master);
+static void reload_resolve(struct master *master);
 static void reload_check_identity(struct master *master);
 static void reload_check_fixed(struct master *master);
 static void reload_start_fleet(struct master *master);
@@ -70,7 +71,8 @@ void reload_consider(struct master *master)
     switch (master->state) {
     case MASTER_STARTING:
     case MASTER_RELOADING:
-        if (master->next && !fleet_is_preparing(master))
+        if (master->next && !fleet_is_preparing(master) &&
+            !resolver_is_waiting(master->resolver))
             reload_conclude(master);
         return;
     case MASTER_SERVING:
@@ -131,9 +133,24 @@ static void reload_capture(struct master *master, const struct source *source)
 
 static void reload_prepare(struct master *master)
 {
+    reload_resolve(master);
     master->served = master->next->offered;
     fleet_prepare(master);
     reload_consider(master);
+}
+
+/* What is known of names already stands; the others are asked about meanwhile. */
+static void reload_resolve(struct master *master)
+{
+    const struct config *config = master->next->config;
+    struct error error;
+
+    if (!resolver_is_needed(config))
+        return;
+    if (fleet_start_resolver(master, &error))
+        resolver_prepare(master->resolver, config, &master->report);
+    else
+        report_add(&master->report, REPORT_ERROR, NULL, 0, "%s", error.text);
 }
 
 static void reload_check_identity(struct master *master)
@@ -195,6 +212,8 @@ static void reload_start_fleet(struct master *master)
 
 static void reload_conclude(struct master *master)
 {
+    if (master->next && master->next->config)
+        resolver_judge(master->resolver, master->next->config, &master->report);
     if (!reload_is_refused(master) && reload_reduce(master))
         return;
     reload_log_findings(master);
@@ -281,6 +300,8 @@ static void reload_accept(struct master *master)
     if (first && !sockets_begin(&master->sockets, &error))
         log_error("%s", error.text);
     window_follow(master, &config->tls);
+    resolver_settle(master->resolver, config);
+    resolve_send_all(master, config);
     takeover_carry_counters(master);
     if (!first)
         sockets_retire(&master->sockets);
@@ -361,6 +382,7 @@ static void reload_drop(struct master *master)
     generation_free(master->next);
     master->next = NULL;
     fleet_settle(master);
+    resolver_settle(master->resolver, master->current ? master->current->config : NULL);
     if (master->current)
         ledger_note_state(master, MASTER_SERVING);
     if (master->renewing)

@@ -46,6 +46,8 @@ static void role_take_tickets(struct role_process *process,
 static void role_take_log(struct role_process *process,
                           const struct control_message *message, struct control_fds *fds);
 static void role_on_log_cut(void *argument);
+static void role_take_addresses(struct role_process *process,
+                                const struct control_message *message);
 static bool role_prepare(struct role_process *process,
                          const struct control_message *message,
                          const struct control_fds *fds);
@@ -241,6 +243,15 @@ static bool role_handle(struct role_process *process,
         if (role->take_tickets)
             role_take_tickets(process, message);
         return true;
+    case CONTROL_RESOLVE:
+        if (role->take_query)
+            role->take_query(process->self, message->number[RESOLVED_QUERY],
+                             message->text);
+        return true;
+    case CONTROL_ADDRESSES:
+        if (role->take_addresses)
+            role_take_addresses(process, message);
+        return true;
     case CONTROL_PREPARE:
         return role_prepare(process, message, fds);
     case CONTROL_COMMIT:
@@ -264,6 +275,7 @@ static bool role_handle(struct role_process *process,
     case CONTROL_FORBIDDEN:
     case CONTROL_FINDING:
     case CONTROL_SERVED:
+    case CONTROL_RESOLVED:
     case CONTROL_PREPARED:
     case CONTROL_REFUSED:
     case CONTROL_PONG:
@@ -355,6 +367,16 @@ static void role_on_log_cut(void *argument)
     process->log_cut = process->log_epoch;
     if (!control_send(ROLE_CONTROL_FD, &message, NULL, &error))
         log_debug("%s", error.text);
+}
+
+static void role_take_addresses(struct role_process *process,
+                                const struct control_message *message)
+{
+    struct resolved resolved;
+
+    memcpy(&resolved, message->text, sizeof(resolved));
+    if (resolved_is_valid(&resolved))
+        process->role->take_addresses(process->self, &resolved);
 }
 
 static bool role_prepare(struct role_process *process,

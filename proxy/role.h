@@ -13,6 +13,7 @@
 #include "config/bundle.h"
 #include "config/config.h"
 #include "proxy/error.h"
+#include "proxy/resolved.h"
 
 /* The descriptor at which a role finds its control socket. */
 enum { ROLE_CONTROL_FD = 3 };
@@ -38,6 +39,8 @@ struct role {
     /* Writes records of at most `room` sessions to the page behind `fd` (closed) and says
      * how many these are, and how many there are in all. */
     void (*list_sessions)(void *self, int fd, uint32_t room, uint32_t counts[2]);
+    void (*take_query)(void *self, uint32_t id, const char *host);
+    void (*take_addresses)(void *self, const struct resolved *resolved);
     /* Finish and call event_base_loopexit when done. */
     void (*drain)(void *self);
     void (*close)(void *self);

@@ -21,6 +21,11 @@ static const char *const PART_WORDS[SANDBOX_PARTS] = {
     [SANDBOX_SECCOMP] = "seccomp",
 };
 
+/* What the C library finds names with: its settings, its modules, and the sockets of
+ * services that do it for the whole machine. */
+static const char *const NAME_FILES[] = {"/etc",       "/run", "/var/run", "/usr/lib",
+                                         "/usr/lib64", "/lib", "/lib64",   NULL};
+
 static bool sandbox_take_part(const struct sandbox_request *request,
                               enum sandbox_part part, struct sandbox_state *state,
                               struct error *error);
@@ -126,7 +131,9 @@ static bool sandbox_apply(const struct sandbox_request *request, enum sandbox_pa
         return !request->identity.change ||
                sandbox_change_identity(&request->identity, error);
     case SANDBOX_LANDLOCK:
-        return landlock_restrict(request->profile->connects, &state->landlock_abi, error);
+        return landlock_restrict(request->profile->connects,
+                                 request->profile->resolves ? NAME_FILES : NULL,
+                                 &state->landlock_abi, error);
     case SANDBOX_SECCOMP:
         return call_filter_load(request->profile->calls, request->on_forbidden, error);
     }
@@ -140,7 +147,9 @@ static bool sandbox_limit(const struct sandbox_profile *profile, struct error *e
     const struct rlimit none = {0};
     struct rlimit descriptors;
 
-    if (setrlimit(RLIMIT_NPROC, &none) < 0 || getrlimit(RLIMIT_NOFILE, &descriptors) < 0)
+    /* Threads count as well; that they are no processes is seen to by seccomp. */
+    if ((!profile->resolves && setrlimit(RLIMIT_NPROC, &none) < 0) ||
+        getrlimit(RLIMIT_NOFILE, &descriptors) < 0)
         return error_set_errno(error, errno, "cannot limit processes");
     if (profile->descriptors == 0 || descriptors.rlim_max <= profile->descriptors)
         return true;

@@ -18,6 +18,13 @@ static const struct sandbox_profile PROFILES[] = {
     {.role = "admin",
      .calls = CALLS_LOOP_ONLY | CALLS_ACCEPT | CALLS_STREAM,
      .descriptors = 1024},
+    /* The C library's resolver is not ours to choose the calls of.  What it reads of the
+     * file system, it reads as an unprivileged user. */
+    {.role = "resolver",
+     .calls = CALLS_LOOP_ONLY | CALLS_NAMES,
+     .connects = true,
+     .resolves = true,
+     .descriptors = 1024},
     {.role = "demo-app", .calls = CALLS_LOOP_ONLY | CALLS_ACCEPT | CALLS_STREAM},
 };
 

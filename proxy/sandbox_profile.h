@@ -1,7 +1,8 @@
 /*
  * What each role may do once its sandbox is closed, as one table: the system calls by
  * groups (call_filter.h), the network by Landlock (landlock.h), the number of
- * descriptors. Nobody opens files, starts processes or maps code.
+ * descriptors. Nobody starts processes, and nobody but the resolver opens files or maps
+ * code.
  */
 #ifndef PROXY_SANDBOX_PROFILE_H
 #define PROXY_SANDBOX_PROFILE_H
@@ -13,6 +14,7 @@ struct sandbox_profile {
     const char *role;     /* the name in its struct role */
     uint32_t calls;       /* of enum call_group */
     bool connects;        /* to TCP and abstract addresses */
+    bool resolves;        /* it reads what names are found with, and has threads */
     uint32_t descriptors; /* open at a time, at most; 0: as many as the master may */
 };
 

@@ -134,6 +134,8 @@ void session_close(struct session *session)
     stream_close(&session->client, false);
     client_free(session->identity);
     stream_close(&session->backend, session_cuts_backend(session));
+    session_leave_target(session);
+    target_release(session->reached);
     snapshot_release(session->snapshot);
     TAILQ_REMOVE(&worker->sessions, session, link);
     free(session->origin);
@@ -148,6 +150,19 @@ void session_drop_backend(struct session *session)
 {
     session_watch(session, &session->backend_event, -1, 0);
     stream_drop_socket(&session->backend);
+}
+
+void session_leave_target(struct session *session)
+{
+    struct session_connect *connect = &session->connect;
+
+    if (!connect->in_use)
+        return;
+    if (connect->connecting)
+        target_give_up(session->reached);
+    else
+        target_leave(session->reached);
+    connect->in_use = connect->connecting = false;
 }
 
 enum session_step session_end(struct session *session, enum session_step step,
@@ -187,6 +202,7 @@ static enum session_step session_run_linger(struct session *session, unsigned ev
             client->read_ended = client->fin_received;
         session_watch(session, &session->backend_event, -1, 0);
         stream_close(&session->backend, session_cuts_backend(session));
+        session_leave_target(session);
         session->deadline_ms =
             session_now(session) + session->snapshot->config->limits.linger_timeout_ms;
         if (!reason_of(session->reason)->graceful || !client->secure)

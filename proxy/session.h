@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include "proxy/hello.h"
+#include "proxy/pool.h"
 #include "proxy/reason.h"
 #include "proxy/session_state.h"
 #include "proxy/snapshot.h"
@@ -55,9 +56,9 @@ struct session_peer {
 struct session_connect {
     uint64_t started_ms;
     uint32_t backoff_ms;
-    uint8_t first; /* index of the address this session began with */
-    uint8_t tried; /* addresses tried in this round */
+    struct pool_tried tried; /* in this round */
     bool connecting;
+    bool in_use;    /* the target counts this session */
     bool timed_out; /* the last failure was a time-out */
 };
 
@@ -72,8 +73,8 @@ struct session {
     const struct certificate
         *certificate; /* borrowed from the snapshot; NULL: none yet */
     const char *alpn; /* borrowed; the protocol in use, NULL: none was negotiated */
-    const struct address
-        *backend_address;      /* borrowed from the snapshot; NULL: none yet */
+    const struct address *backend_address; /* borrowed from `reached`; NULL: none yet */
+    struct target *reached;    /* counted; tried last, or in use; NULL: none yet */
     struct sign_job *sign_job; /* owned; during HANDSHAKE */
     struct origin *origin;     /* owned; NULL: no balancer has named the client */
     struct client *identity;   /* owned; NULL: no client certificate is asked for */
@@ -134,6 +135,8 @@ enum { SESSION_PEER_TEXT_MAX = 62 };
 
 /* Address and port as people write them, into `text` of that size. */
 const char *session_peer_text(const struct session_peer *peer, char *text);
+/* For steps: the backend's target counts this session no more. */
+void session_leave_target(struct session *session);
 
 /* For steps: notes who the client is. */
 void session_set_peer(struct session *session, const struct sockaddr *peer);

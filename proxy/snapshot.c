@@ -13,10 +13,9 @@ struct snapshot *snapshot_new(struct config *config, const struct bundle *bundle
     }
     snapshot->references = 1;
     snapshot->config = config;
-    snapshot->rotation = calloc(config->backend_count + 1, sizeof(*snapshot->rotation));
     snapshot->certs = certstore_new(config, bundle, tickets, report);
     snapshot->routes = route_table_new(config);
-    if (snapshot->rotation && snapshot->certs && snapshot->routes)
+    if (snapshot->certs && snapshot->routes)
         return snapshot;
 fail:
     report_add(report, REPORT_ERROR, NULL, 0, "out of memory for the configuration");
@@ -36,14 +35,8 @@ void snapshot_release(struct snapshot *snapshot)
         return;
     certstore_free(snapshot->certs);
     route_table_free(snapshot->routes);
+    if (snapshot->config)
+        pool_set_give_back(snapshot->pools, snapshot->config->backend_count);
     config_free(snapshot->config);
-    free(snapshot->rotation);
     free(snapshot);
-}
-
-unsigned snapshot_rotate(struct snapshot *snapshot, const struct config_backend *backend)
-{
-    size_t index = (size_t)(backend - snapshot->config->backends);
-
-    return snapshot->rotation[index]++ % (unsigned)backend->addresses.count;
 }

@@ -10,6 +10,7 @@
 #include "config/bundle.h"
 #include "config/config.h"
 #include "proxy/error.h"
+#include "proxy/pool.h"
 #include "proxy/route.h"
 
 struct snapshot {
@@ -17,7 +18,7 @@ struct snapshot {
     struct config *config;      /* owned */
     struct certstore *certs;    /* owned */
     struct route_table *routes; /* owned */
-    unsigned *rotation; /* owned; for each backend, the address that is next in turn */
+    struct pool **pools;        /* owned, each counted; by backend; NULL: none yet */
 };
 
 /* Takes `config`, also on failure (NULL).  Findings go to the report; the snapshot may
@@ -31,8 +32,5 @@ struct snapshot *snapshot_keep(struct snapshot *snapshot);
 
 /* NULL is allowed. */
 void snapshot_release(struct snapshot *snapshot);
-
-/* The address of `backend` at which the next session begins. */
-unsigned snapshot_rotate(struct snapshot *snapshot, const struct config_backend *backend);
 
 #endif

@@ -66,7 +66,8 @@ void stats_worker_begin(struct stats_worker *stats)
     stats->signatures.waiting = 0;
     memset(stats->sessions, 0, sizeof(stats->sessions));
     for (size_t i = 0; i < STATS_BACKENDS; i++)
-        stats->backends[i].down = 0;
+        stats->backends[i].down = stats->backends[i].addresses =
+            stats->backends[i].addresses_down = 0;
 }
 
 struct stats_backend *stats_backend_of(struct stats_worker *stats, const char *name)

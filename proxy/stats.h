@@ -43,6 +43,8 @@ struct stats_backend {
     uint64_t retries; /* rounds through all addresses after the first */
     /* gauges */
     uint64_t down; /* 1: known not to answer; 0: it does, or nobody has looked */
+    uint64_t addresses;
+    uint64_t addresses_down; /* of these, by their checks */
 };
 
 struct stats_worker {

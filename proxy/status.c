@@ -76,6 +76,8 @@ bool status_backend(const struct status *status, const char *name,
             sums->failed += stats_read(&one->failed);
             sums->retries += stats_read(&one->retries);
             sums->down += stats_read(&one->down);
+            sums->addresses += stats_read(&one->addresses);
+            sums->addresses_down += stats_read(&one->addresses_down);
             found = true;
             break;
         }

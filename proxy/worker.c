@@ -28,6 +28,7 @@ static void worker_take_channel(void *self, int fd);
 static void worker_take_stats(void *self, unsigned page, int fd);
 static void worker_take_tickets(void *self, const struct ticket_ring *ring);
 static void worker_list_sessions(void *self, int fd, uint32_t room, uint32_t counts[2]);
+static void worker_take_addresses(void *self, const struct resolved *resolved);
 static void worker_on_tickets_end(void *argument);
 static void worker_on_residue_due(void *argument);
 static void worker_drain(void *self);
@@ -50,6 +51,7 @@ const struct role worker_role = {
     .take_stats = worker_take_stats,
     .take_tickets = worker_take_tickets,
     .list_sessions = worker_list_sessions,
+    .take_addresses = worker_take_addresses,
     .drain = worker_drain,
     .close = worker_close,
 };
@@ -91,6 +93,7 @@ static void *worker_open(struct event_base *base, struct error *error)
     if (!worker)
         goto fail;
     worker->base = base;
+    pool_set_init(&worker->pools, base);
     worker->session_max = worker_session_max();
     TAILQ_INIT(&worker->sessions);
     SLIST_INIT(&worker->listeners);
@@ -133,6 +136,11 @@ static void worker_prepare(void *self, struct config *config, const struct bundl
         report_add(report, REPORT_ERROR, NULL, 0, "a worker has no page for counters");
     snapshot_release(worker->prepared);
     worker->prepared = snapshot_new(config, bundle, worker->tickets, report);
+    if (!worker->prepared)
+        return;
+    worker->prepared->pools = pool_set_take(&worker->pools, worker->prepared->config);
+    if (!worker->prepared->pools)
+        report_add(report, REPORT_ERROR, NULL, 0, "out of memory for the backends");
 }
 
 static const struct cert_set *worker_served(const void *self)
@@ -153,6 +161,7 @@ static void worker_commit(void *self, uint32_t generation)
     worker_tick(worker);
     if (worker->current)
         listener_retire_all(worker, worker->prepared->config);
+    pool_set_follow(&worker->pools, worker->prepared->config);
     snapshot_release(worker->current);
     worker->current = worker->prepared;
     worker->prepared = NULL;
@@ -208,7 +217,7 @@ static void worker_take_stats(void *self, unsigned page, int fd)
     struct worker *worker = self;
     struct error error;
 
-    (void)page;
+    worker->pools.speaks = page == 0;
     if (!worker->stats)
         worker->stats = stats_page_map(fd, sizeof(*worker->stats), true, &error);
     close(fd);
@@ -217,6 +226,7 @@ static void worker_take_stats(void *self, unsigned page, int fd)
         return;
     }
     stats_worker_begin(worker->stats);
+    worker->pools.stats = worker->stats;
     ticket_keys_count(worker->tickets, &worker->stats->tickets);
     keyholder_client_count(worker->keyholder, &worker->stats->signatures);
 }
@@ -243,6 +253,16 @@ static void worker_list_sessions(void *self, int fd, uint32_t room, uint32_t cou
     if (records)
         counts[0] = (uint32_t)session_record_list(worker, records, room);
     stats_page_unmap(records, room * sizeof(*records));
+}
+
+static void worker_take_addresses(void *self, const struct resolved *resolved)
+{
+    struct address addresses[RESOLVED_MAX];
+    struct worker *worker = self;
+
+    for (size_t i = 0; i < resolved->count; i++)
+        addresses[i] = resolved_address(&resolved->items[i]);
+    pool_set_resolved(&worker->pools, resolved->name, addresses, resolved->count);
 }
 
 /* Also without a word from the master: no key outlives its end here. */

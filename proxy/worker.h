@@ -25,6 +25,7 @@ struct worker {
     struct ticket_keys *tickets;        /* owned */
     struct alarm *tickets_end;          /* owned; when the next ticket key is wiped */
     struct alarm *residue_due;          /* owned; when residue is wiped next */
+    struct pool_set pools;              /* owned */
     struct snapshot *current;           /* counted; NULL before the first commit */
     struct snapshot *prepared;          /* counted; between prepare and commit */
     struct listener_list listeners;     /* owned */

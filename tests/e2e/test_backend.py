@@ -13,6 +13,7 @@ from harness.http import HttpClient
 from harness.load import Load
 from harness.ports import free_address, split_address
 from harness.tls import Truncated
+from harness.wait import wait_until
 
 
 def name_of_backend(proxy):
@@ -246,7 +247,79 @@ def test_an_address_that_comes_back_gets_its_share(pawl, serve):
     proxy = pawl([first, second])
     assert {name_of_backend(proxy) for _ in range(4)} == {"second"}
     first.start()
+    # It rests for a second after the failure.
+    wait_until(lambda: name_of_backend(proxy) == "first", "the first address to be used")
+    seen = collections.Counter(name_of_backend(proxy) for _ in range(8))
+    assert seen == {"first": 4, "second": 4}
+
+
+def test_without_rests_an_address_that_comes_back_is_used_at_once(pawl, serve):
+    first, second = serve(http, name="first"), serve(http, name="second")
+    first.refuse()
+    proxy = pawl([first, second], backend_keys={"rest_after_failure": "0s"})
+    assert {name_of_backend(proxy) for _ in range(4)} == {"second"}
+    first.start()
     assert {name_of_backend(proxy) for _ in range(4)} == {"first", "second"}
+
+
+def test_an_address_that_does_not_answer_delays_one_session_and_not_the_next(pawl, serve):
+    """Its time-out is remembered: the others do not each wait for it again."""
+    good = serve(http, name="good")
+    silent = serve(stall, backlog=0)
+    silent.refuse()
+    full = socket.create_server(split_address(silent.address), backlog=0)
+    waiting = [socket.socket() for _ in range(3)]
+    for sock in waiting:
+        sock.setblocking(False)
+        sock.connect_ex(split_address(silent.address))
+    proxy = pawl([silent.address, good], limits={"connect_timeout": "1s"})
+    started = time.monotonic()
+    assert name_of_backend(proxy) == "good"
+    assert time.monotonic() - started > 0.9
+    started = time.monotonic()
+    for _ in range(5):
+        assert name_of_backend(proxy) == "good"
+    assert time.monotonic() - started < 0.9
+    for sock in (full, *waiting):
+        sock.close()
+
+
+def test_the_address_with_the_fewest_sessions_is_next(pawl, serve):
+    first, second = serve(echo), serve(echo)
+    proxy = pawl([first, second], backend_keys={"balance": "least-connections"})
+
+    def connected():
+        client = proxy.connect()
+        client.send(b"x")
+        client.recv_exactly(1)
+        return client
+
+    kept = [connected() for _ in range(6)]
+    assert first.accepted == second.accepted == 3
+    for client in kept[0::2]:  # all of one address
+        client.close()
+    wait_until(lambda: len(proxy.log.find("session closed")) == 3, "the sessions to end")
+    emptied = first if not first._open else second
+    before = emptied.accepted
+    kept += [connected() for _ in range(3)]
+    assert emptied.accepted == before + 3
+
+
+def test_restarting_one_of_two_addresses_under_load_fails_no_request(pawl, serve, folder):
+    first = serve(http, f"unix:{folder}/first.sock", name="first")
+    second = serve(http, f"unix:{folder}/second.sock", name="second")
+    proxy = pawl([first, second], workers=2,
+                 backend_keys={"wait": "0s", "check": "connect", "check_interval": "100ms",
+                               "fall": "1", "rise": "1"})
+    proxy.allow_log("backend address down")
+    with Load(proxy.listen[0], kept=0, fresh=4) as load:
+        for backend in (first, second):
+            backend.retire()
+            load.wait_progress()
+            backend.start()
+            before = backend.accepted
+            wait_until(lambda: backend.accepted > before + 20, "the backend to be used again")
+    assert not load.failures
 
 
 def test_when_all_addresses_fail_the_log_names_the_last(pawl):

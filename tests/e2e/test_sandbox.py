@@ -77,6 +77,15 @@ def test_every_forbidden_action_is_denied(probed, profile):
     assert probed(role, profile=profile) == expected(profile)
 
 
+def test_the_resolver_reads_settings_and_asks_and_that_is_all(probed):
+    assert probed("keyholder", profile="resolver") == {
+        **expected("keyholder"),
+        "open_passwd": "done",  # it is in /etc, with what names are found with
+        "connect_tcp": "done", "socket_udp": "done", "socket_netlink": "EAFNOSUPPORT",
+        "new_thread": "ENOSYS",  # by clone3, after which the C library takes clone
+        "create_file": "SIGSYS"}
+
+
 @AS_ROOT
 def test_outside_the_same_actions_work(probed):
     outcomes = probed("worker", mode="outside")

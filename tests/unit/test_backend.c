@@ -1,6 +1,6 @@
 /* Reaching backends: real sockets, a clock of the test's own; the session around the
  * module is filled by hand. */
-#include "proxy/backend.h"
+#include "proxy/session.h"
 
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -17,17 +17,18 @@
 #include "proxy/worker.h"
 #include "tests/unit/net_pair.h"
 
-enum { WAIT_MS = 1000, CONNECT_TIMEOUT_MS = 300, START_MS = 5000 };
+enum { WAIT_MS = 1000, CONNECT_TIMEOUT_MS = 300, START_MS = 5000, REST_MS = 10000 };
 
+static struct scratch scratch;
+static struct config_backend backend;
+static struct config config = {.limits.connect_timeout_ms = CONNECT_TIMEOUT_MS,
+                               .backends = &backend,
+                               .backend_count = 1};
 static struct stats_worker stats;
 static struct worker worker = {.stats = &stats};
-static struct scratch scratch;
-static struct config config = {.limits.connect_timeout_ms = CONNECT_TIMEOUT_MS};
-static struct config_backend backend;
 static struct snapshot snapshot = {.config = &config};
 static struct session session;
 static uint64_t clock_ms;
-static unsigned rotation;
 static int held[2]; /* sockets that hold ports */
 static int client_fd;
 
@@ -58,22 +59,19 @@ void session_drop_backend(struct session *dropped)
     stream_drop_socket(&dropped->backend);
 }
 
-unsigned snapshot_rotate(struct snapshot *of, const struct config_backend *turned)
-{
-    (void)of;
-    return rotation++ % (unsigned)turned->addresses.count;
-}
-
 static int begin(void **state)
 {
     int fds[2];
     (void)state;
-    backend = (struct config_backend){.wait_ms = WAIT_MS, .section.name = "app"};
+    backend = (struct config_backend){
+        .section.name = "app", .wait_ms = WAIT_MS, .rest_ms = REST_MS};
     clock_ms = START_MS;
-    rotation = 0;
+    stats = (struct stats_worker){.accepted = 0};
+    pool_set_init(&worker.pools, NULL);
+    worker.pools.stats = &stats;
+    snapshot.pools = pool_set_take(&worker.pools, &config);
     held[0] = held[1] = -1;
     net_pair_tcp(fds);
-    stats = (struct stats_worker){0};
     session = (struct session){.state = SESSION_CONNECT,
                                .worker = &worker,
                                .snapshot = &snapshot,
@@ -86,6 +84,11 @@ static int begin(void **state)
     return 0;
 }
 
+static struct pool *pool(void)
+{
+    return snapshot.pools[0];
+}
+
 static int end(void **state)
 {
     (void)state;
@@ -93,6 +96,12 @@ static int end(void **state)
     stream_close(&session.backend, false);
     (void)close(client_fd);
     free(session.detail);
+    if (session.connect.in_use)
+        target_leave(session.reached);
+    for (unsigned i = 0; i < pool()->target_count; i++)
+        assert_int_equal(pool()->targets[i]->sessions + pool()->targets[i]->attempts, 0);
+    target_release(session.reached);
+    pool_set_give_back(snapshot.pools, 1);
     for (int i = 0; i < 2; i++) {
         if (held[i] >= 0)
             (void)close(held[i]);
@@ -100,6 +109,7 @@ static int end(void **state)
     return 0;
 }
 
+/* The pool learns of it when the session begins. */
 static struct address *add_address(void)
 {
     return &backend.addresses.items[backend.addresses.count++];
@@ -131,10 +141,17 @@ static int add_silent(void)
     return filler;
 }
 
+static enum session_step step_once(unsigned events)
+{
+    if (events & SESSION_ENTERED)
+        pool_set_follow(&worker.pools, &config);
+    return backend_run(&session, events);
+}
+
 /* Runs until no attempt is under way. */
 static enum session_step run(unsigned events)
 {
-    enum session_step step = backend_run(&session, events);
+    enum session_step step = step_once(events);
     while (step == STEP_WAIT && session.connect.connecting) {
         net_wait(session.backend.fd, POLLOUT);
         step = backend_run(&session, SESSION_BACKEND_WRITABLE);
@@ -150,68 +167,13 @@ static enum session_step time_passes(void)
     return run(SESSION_TIMEOUT);
 }
 
-static void opens_a_connection(void **state)
-{
-    struct error error;
-    bool connecting;
-    (void)state;
-    const int listening = add_listening();
-    const int fd = backend_open(&backend.addresses.items[0], &connecting, &error);
-    assert_true(fd >= 0);
-    net_wait(fd, POLLOUT);
-    assert_true(backend_has_connected(fd, &error));
-    net_wait(listening, POLLIN);
-    (void)close(fd);
-}
-
-static void says_that_a_port_refuses(void **state)
-{
-    struct error error = {.text = ""};
-    bool connecting;
-    (void)state;
-    add_refusing();
-    const int fd = backend_open(&backend.addresses.items[0], &connecting, &error);
-    if (fd >= 0) {
-        assert_true(connecting);
-        net_wait(fd, POLLOUT);
-        assert_false(backend_has_connected(fd, &error));
-        (void)close(fd);
-    }
-    assert_non_null(strstr(error.text, "Connection refused"));
-}
-
-static void says_that_a_unix_socket_is_missing(void **state)
-{
-    struct error error = {.text = ""};
-    struct address address;
-    bool connecting = true;
-    (void)state;
-    net_unix_address("/nonexistent/pawl.sock", &address);
-    assert_int_equal(backend_open(&address, &connecting, &error), -1);
-    assert_false(connecting);
-    assert_string_equal(error.text,
-                        "unix:/nonexistent/pawl.sock: No such file or directory");
-}
-
-static void leaves_no_descriptor_behind_after_a_failure(void **state)
-{
-    struct error error;
-    struct address address;
-    bool connecting;
-    (void)state;
-    net_unix_address("/nonexistent/pawl.sock", &address);
-    const size_t before = net_open_fds();
-    assert_int_equal(backend_open(&address, &connecting, &error), -1);
-    assert_int_equal(net_open_fds(), before);
-}
-
 static void goes_on_to_the_relay_once_connected(void **state)
 {
     (void)state;
     (void)add_listening();
     assert_int_equal(run(SESSION_ENTERED), STEP_NEXT);
     assert_true(session.backend.fd >= 0);
-    assert_ptr_equal(session.backend_address, &backend.addresses.items[0]);
+    assert_true(address_equal(session.backend_address, &backend.addresses.items[0]));
     assert_int_equal(session.active_ms, START_MS);
     assert_int_equal(stats.backends[0].connected, 1);
     assert_int_equal(stats.backends[0].failed, 0);
@@ -223,7 +185,7 @@ static void tries_the_next_address_at_once(void **state)
     add_refusing();
     (void)add_listening();
     assert_int_equal(run(SESSION_ENTERED), STEP_NEXT);
-    assert_ptr_equal(session.backend_address, &backend.addresses.items[1]);
+    assert_true(address_equal(session.backend_address, &backend.addresses.items[1]));
 }
 
 static void begins_with_the_address_whose_turn_it_is(void **state)
@@ -231,9 +193,9 @@ static void begins_with_the_address_whose_turn_it_is(void **state)
     (void)state;
     (void)add_listening();
     (void)add_listening();
-    rotation = 1;
+    pool()->next = 1;
     assert_int_equal(run(SESSION_ENTERED), STEP_NEXT);
-    assert_ptr_equal(session.backend_address, &backend.addresses.items[1]);
+    assert_true(address_equal(session.backend_address, &backend.addresses.items[1]));
 }
 
 static void comes_round_to_the_addresses_before_its_first(void **state)
@@ -241,9 +203,9 @@ static void comes_round_to_the_addresses_before_its_first(void **state)
     (void)state;
     (void)add_listening();
     add_refusing();
-    rotation = 1;
+    pool()->next = 1;
     assert_int_equal(run(SESSION_ENTERED), STEP_NEXT);
-    assert_ptr_equal(session.backend_address, &backend.addresses.items[0]);
+    assert_true(address_equal(session.backend_address, &backend.addresses.items[0]));
 }
 
 static void pauses_twice_as_long_each_time_up_to_a_limit(void **state)
@@ -285,7 +247,7 @@ static void without_a_wait_tries_each_address_once(void **state)
     add_refusing();
     add_refusing();
     assert_int_equal(run(SESSION_ENTERED), STEP_END);
-    assert_int_equal(session.connect.tried, 2);
+    assert_int_equal(stats.backends[0].failed, 2);
     assert_non_null(strstr(session.detail, backend.addresses.items[1].text));
 }
 
@@ -312,7 +274,7 @@ static void an_attempt_without_an_answer_times_out(void **state)
     (void)state;
     backend.wait_ms = 0;
     const int filler = add_silent();
-    assert_int_equal(backend_run(&session, SESSION_ENTERED), STEP_WAIT);
+    assert_int_equal(step_once(SESSION_ENTERED), STEP_WAIT);
     assert_true(session.connect.connecting);
     assert_int_equal(session.deadline_ms, START_MS + CONNECT_TIMEOUT_MS);
     clock_ms = session.deadline_ms;
@@ -328,10 +290,10 @@ static void after_a_time_out_the_next_address_is_tried(void **state)
     (void)state;
     const int filler = add_silent();
     (void)add_listening();
-    assert_int_equal(backend_run(&session, SESSION_ENTERED), STEP_WAIT);
+    assert_int_equal(step_once(SESSION_ENTERED), STEP_WAIT);
     clock_ms = session.deadline_ms;
     assert_int_equal(run(SESSION_TIMEOUT), STEP_NEXT);
-    assert_ptr_equal(session.backend_address, &backend.addresses.items[1]);
+    assert_true(address_equal(session.backend_address, &backend.addresses.items[1]));
     (void)close(filler);
 }
 
@@ -341,11 +303,59 @@ static void the_last_failure_gives_the_reason(void **state)
     backend.wait_ms = 0;
     const int filler = add_silent();
     add_refusing();
-    assert_int_equal(backend_run(&session, SESSION_ENTERED), STEP_WAIT);
+    assert_int_equal(step_once(SESSION_ENTERED), STEP_WAIT);
     clock_ms = session.deadline_ms;
     assert_int_equal(run(SESSION_TIMEOUT), STEP_END);
     assert_int_equal(session.reason, REASON_BACKEND_UNREACHABLE);
     (void)close(filler);
+}
+
+static void counts_what_it_does(void **state)
+{
+    uint64_t timed = 0;
+    (void)state;
+    add_refusing();
+    assert_int_equal(run(SESSION_ENTERED), STEP_WAIT);
+    assert_int_equal(listen(held[0], 1), 0);
+    assert_int_equal(time_passes(), STEP_NEXT);
+    assert_string_equal(stats.backends[0].name, "app");
+    assert_int_equal(stats.backends[0].failed, 1);
+    assert_int_equal(stats.backends[0].retries, 1);
+    assert_int_equal(stats.backends[0].connected, 1);
+    assert_int_equal(stats.backends[0].addresses, 1);
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+        timed += stats.connect_us.buckets[i];
+    assert_int_equal(timed, 1);
+    assert_int_equal(session.reached->sessions, 1);
+    assert_int_equal(session.reached->attempts, 0);
+}
+
+static void an_address_that_failed_is_tried_after_the_others(void **state)
+{
+    (void)state;
+    add_refusing();
+    (void)add_listening();
+    assert_int_equal(run(SESSION_ENTERED), STEP_NEXT);
+    assert_int_equal(stats.backends[0].failed, 1);
+    target_leave(session.reached);
+    stream_close(&session.backend, false);
+    stream_init(&session.backend, &scratch);
+    pool()->next = 0;
+    assert_int_equal(run(SESSION_ENTERED), STEP_NEXT);
+    assert_int_equal(stats.backends[0].failed, 1);
+}
+
+static void waits_for_a_name_that_is_not_resolved_yet(void **state)
+{
+    struct address address;
+    (void)state;
+    *add_address() = (struct address){.text = "app.internal:80"};
+    assert_int_equal(run(SESSION_ENTERED), STEP_WAIT);
+    assert_string_equal(session.detail, "its name has not been resolved yet");
+    held[0] = net_listen(&address);
+    pool_set_resolved(&worker.pools, "app", &address, 1);
+    assert_int_equal(time_passes(), STEP_NEXT);
+    assert_string_equal(session.backend_address->text, address.text);
 }
 
 static void other_events_change_nothing(void **state)
@@ -384,10 +394,6 @@ static void introduces_the_client_before_its_first_byte(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(opens_a_connection),
-        TEST(says_that_a_port_refuses),
-        TEST(says_that_a_unix_socket_is_missing),
-        TEST(leaves_no_descriptor_behind_after_a_failure),
         TEST(goes_on_to_the_relay_once_connected),
         TEST(tries_the_next_address_at_once),
         TEST(begins_with_the_address_whose_turn_it_is),
@@ -400,6 +406,9 @@ int main(void)
         TEST(an_attempt_without_an_answer_times_out),
         TEST(after_a_time_out_the_next_address_is_tried),
         TEST(the_last_failure_gives_the_reason),
+        TEST(counts_what_it_does),
+        TEST(an_address_that_failed_is_tried_after_the_others),
+        TEST(waits_for_a_name_that_is_not_resolved_yet),
         TEST(other_events_change_nothing),
         TEST(introduces_the_client_before_its_first_byte),
     };

@@ -324,7 +324,7 @@ static void all_problems_are_reported_in_one_run(void **state)
 {
     (void)state;
     read_as("a.ini", "[listener web]\naddress = 443\nnonsense\nbackend = b\n"
-                     "[backend app]\naddress = app.example:80\nwait = 5\n"
+                     "[backend app]\naddress = 10.0.0.256:80\nwait = 5\n"
                      "[limits]\n  idle_timeout = 1\n[nothing]\n");
     assert_int_equal(report.count, 9);
 }

@@ -20,7 +20,8 @@
 
 enum { ABI_TCP = 4, ABI_SCOPES = 6, EXIT_NO_LANDLOCK = 254 };
 
-static uint32_t abi; /* of the kernel that the tests run on */
+static const char *const *readable; /* by whoever is restricted */
+static uint32_t abi;                /* of the kernel that the tests run on */
 static struct sockaddr_in listening;
 static const struct sockaddr_un abstract = {.sun_family = AF_UNIX,
                                             .sun_path = "\0pawl-test-landlock"};
@@ -34,7 +35,7 @@ static int outcome(bool connects, int (*attempt)(void))
     if (child == 0) {
         struct error error;
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-            !landlock_restrict(connects, &abi, &error))
+            !landlock_restrict(connects, readable, &abi, &error))
             _exit(EXIT_NO_LANDLOCK);
         errno = 0;
         _exit(attempt() < 0 ? errno : 0);
@@ -118,13 +119,30 @@ static int find_out_the_version(void **state)
     const pid_t child = fork();
     if (child == 0) {
         const bool done = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-                          landlock_restrict(true, &abi, &error);
+                          landlock_restrict(true, NULL, &abi, &error);
         _exit(done && write(pair[1], &abi, sizeof(abi)) == (ssize_t)sizeof(abi) ? 0 : 1);
     }
     return waitpid(child, &status, 0) == child && status == 0 &&
                    read(pair[0], &abi, sizeof(abi)) == (ssize_t)sizeof(abi)
                ? 0
                : -1;
+}
+
+static int open_settings_to_write(void)
+{
+    return open("/etc/passwd", O_RDWR);
+}
+
+static void only_what_is_named_is_read_and_nothing_is_written(void **state)
+{
+    static const char *const etc[] = {"/nonexistent", "/etc", NULL};
+    (void)state;
+    readable = etc;
+    assert_int_equal(outcome(true, open_to_read), 0);
+    assert_int_equal(outcome(true, open_settings_to_write), EACCES);
+    assert_int_equal(outcome(true, list_root), EACCES);
+    assert_int_equal(outcome(true, make_file), EACCES);
+    readable = NULL;
 }
 
 static void no_file_is_opened_made_or_executed(void **state)
@@ -168,6 +186,7 @@ static void signals_reach_nobody_else(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_what_is_named_is_read_and_nothing_is_written),
         cmocka_unit_test(no_file_is_opened_made_or_executed),
         cmocka_unit_test(nobody_binds_a_port),
         cmocka_unit_test(only_who_may_connect_does),

@@ -229,6 +229,7 @@ static void every_role_has_a_profile_and_nobody_else(void **state)
     assert_non_null(sandbox_profile_find("keyholder"));
     assert_non_null(sandbox_profile_find("admin"));
     assert_non_null(sandbox_profile_find("demo-app"));
+    assert_non_null(sandbox_profile_find("resolver"));
     assert_null(sandbox_profile_find("master"));
 }
 

@@ -26,7 +26,6 @@ static struct scratch scratch;
 static struct config_backend backend;
 static struct config_listener listener = {.section.name = "web", .backend = &backend};
 static struct config config = {.backends = &backend, .backend_count = 1};
-static unsigned rotation[2];
 static struct snapshot snapshot;
 static struct worker worker;
 static struct stats_worker stats;
@@ -71,8 +70,10 @@ static void begin_session(enum tls_pair_version version)
 static int begin(void **state)
 {
     sign_lab_start(state);
-    backend = (struct config_backend){.addresses.count = 1};
+    backend = (struct config_backend){.section.name = "app", .addresses.count = 1};
     listening = net_listen(&backend.addresses.items[0]);
+    config.backends = &backend;
+    config.backend_count = 1;
     accepted = -1;
     config.limits = (struct config_limits){.handshake_timeout_ms = 10000,
                                            .connect_timeout_ms = 10000,
@@ -83,8 +84,7 @@ static int begin(void **state)
     snapshot = (struct snapshot){.references = 1,
                                  .routes = route_table_new(&sign_lab.lab.config),
                                  .config = &config,
-                                 .certs = sign_lab.store,
-                                 .rotation = rotation};
+                                 .certs = sign_lab.store};
     stats = (struct stats_worker){0};
     worker = (struct worker){.base = sign_lab.base,
                              .stats = &stats,
@@ -92,6 +92,9 @@ static int begin(void **state)
                              .keyholder = sign_lab.signer,
                              .current = &snapshot};
     TAILQ_INIT(&worker.sessions);
+    pool_set_init(&worker.pools, sign_lab.base);
+    snapshot.pools = pool_set_take(&worker.pools, &config);
+    pool_set_follow(&worker.pools, &config);
     log_fd = memfd_create("log", MFD_CLOEXEC);
     saved_stderr = dup(STDERR_FILENO);
     (void)dup2(log_fd, STDERR_FILENO);
@@ -113,6 +116,9 @@ static int end(void **state)
         (void)close(accepted);
     route_table_free(snapshot.routes);
     snapshot.routes = NULL;
+    for (unsigned i = 0; i < snapshot.pools[0]->target_count; i++)
+        assert_int_equal(snapshot.pools[0]->targets[i]->sessions, 0);
+    pool_set_give_back(snapshot.pools, 1);
     return snapshot.references == 1 ? sign_lab_stop(state) : -1;
 }
 
@@ -251,6 +257,7 @@ static void listen_on_a_unix_socket(void)
     assert_int_equal(
         getsockname(listening, (struct sockaddr *)&address->storage, &address->length),
         0);
+    pool_set_follow(&worker.pools, &config);
     assert_int_equal(listen(listening, 1), 0);
 }
 

@@ -104,28 +104,6 @@ static void releasing_nothing_is_allowed(void **state)
     snapshot_release(NULL);
 }
 
-static void turns_through_the_addresses_of_a_backend(void **state)
-{
-    static const unsigned turns[] = {0, 1, 0, 1};
-    (void)state;
-    struct snapshot *snapshot = make_snapshot("main");
-    for (size_t i = 0; i < sizeof turns / sizeof turns[0]; i++)
-        assert_int_equal(snapshot_rotate(snapshot, &snapshot->config->backends[1]),
-                         turns[i]);
-    snapshot_release(snapshot);
-}
-
-static void turns_each_backend_by_itself(void **state)
-{
-    (void)state;
-    struct snapshot *snapshot = make_snapshot("main");
-    assert_int_equal(snapshot_rotate(snapshot, &snapshot->config->backends[1]), 0);
-    assert_int_equal(snapshot_rotate(snapshot, &snapshot->config->backends[0]), 0);
-    assert_int_equal(snapshot_rotate(snapshot, &snapshot->config->backends[0]), 0);
-    assert_int_equal(snapshot_rotate(snapshot, &snapshot->config->backends[1]), 1);
-    snapshot_release(snapshot);
-}
-
 #define TEST(test) cmocka_unit_test_teardown(test, end)
 
 int main(void)
@@ -135,8 +113,6 @@ int main(void)
         TEST(reports_a_certificate_that_was_not_captured),
         TEST(lives_as_long_as_the_last_who_keeps_it),
         TEST(releasing_nothing_is_allowed),
-        TEST(turns_through_the_addresses_of_a_backend),
-        TEST(turns_each_backend_by_itself),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
 }

@@ -116,7 +116,7 @@ static void every_workers_socket_shares_the_port_and_listens(void **state)
 static void refuses_a_port_on_which_somebody_listens(void **state)
 {
     struct address address;
-    char expected[256];
+    char expected[ADDRESS_TEXT_MAX + 128];
     (void)state;
     const int other = net_listen(&address);
     prepare(&address, NULL);

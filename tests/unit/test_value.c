@@ -220,13 +220,72 @@ static void ports_outside_the_range_are_refused(void **state)
     }
 }
 
-static void host_names_are_refused_with_the_reason(void **state)
+static void a_host_name_may_be_connected_to_but_not_listened_on(void **state)
+{
+    char host[ADDRESS_TEXT_MAX];
+    (void)state;
+    assert_true(connects("App.example.:3000"));
+    assert_int_equal(list.count, 1);
+    assert_true(address_is_name(&list.items[0]));
+    assert_string_equal(list.items[0].text, "App.example.:3000");
+    assert_int_equal(address_split_name(&list.items[0], host), 3000);
+    assert_string_equal(host, "App.example.");
+    assert_false(listens("localhost.localdomain:3000"));
+    assert_says("a listener takes the IP address");
+}
+
+static void a_name_is_given_once_whatever_its_letters(void **state)
 {
     (void)state;
-    assert_false(connects("app.example:3000"));
-    assert_says("names are not resolved");
-    assert_false(listens("localhost.localdomain:3000"));
-    assert_says("names are not resolved");
+    assert_true(connects("app.example:3000, app.example:3001"));
+    assert_false(connects("app.example:3000, APP.example:3000"));
+    assert_says("is given twice");
+}
+
+static void what_cannot_be_a_host_name_is_refused(void **state)
+{
+    static const char *const wrong[] = {"-app:1", "app..b:1", ".app:1",
+                                        "a b:1",  "a/b:1",    "\xc3\xa9:1"};
+    (void)state;
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        assert_false(connects(wrong[i]));
+        assert_says("is no host name");
+    }
+}
+
+static void bytes_are_read_with_their_escapes(void **state)
+{
+    struct byte_text bytes;
+    struct error problem;
+    (void)state;
+    assert_true(value_read_bytes("a b\\r\\n\\t\\s\\x00\\xfF\\\\", &bytes, &problem));
+    assert_int_equal(bytes.length, 10);
+    assert_memory_equal(bytes.data, "a b\r\n\t \0\xff\\", 10);
+}
+
+static void wrong_escapes_are_refused(void **state)
+{
+    static const char *const wrong[] = {"\\q", "\\", "\\x1", "\\xg0"};
+    struct byte_text bytes = {.length = 7};
+    struct error problem;
+    (void)state;
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        assert_false(value_read_bytes(wrong[i], &bytes, &problem));
+        assert_non_null(strstr(problem.text, "is no escape"));
+        assert_int_equal(bytes.length, 7);
+    }
+}
+
+static void no_more_bytes_are_read_than_there_is_room_for(void **state)
+{
+    char text[BYTE_TEXT_MAX + 2] = "";
+    struct byte_text bytes;
+    struct error problem;
+    (void)state;
+    memset(text, 'x', BYTE_TEXT_MAX);
+    assert_true(value_read_bytes(text, &bytes, &problem));
+    text[BYTE_TEXT_MAX] = 'x';
+    assert_false(value_read_bytes(text, &bytes, &problem));
 }
 
 static void malformed_addresses_are_refused_in_words(void **state)
@@ -315,9 +374,9 @@ static void names_that_no_socket_unit_gives_are_refused(void **state)
     assert_false(listens("systemd:a:b"));
     assert_says("FileDescriptorName=");
     assert_false(listens("systemd:a b"));
-    memset(text + 8, 'x', 119);
+    memset(text + 8, 'x', 191);
     assert_true(listens(text));
-    text[127] = 'x';
+    text[199] = 'x';
     assert_false(listens(text));
     assert_false(connects("systemd:web"));
     assert_says("for listeners");
@@ -442,7 +501,12 @@ int main(void)
         cmocka_unit_test(localhost_is_both_loopback_addresses),
         cmocka_unit_test(bare_port_is_refused_with_advice),
         cmocka_unit_test(ports_outside_the_range_are_refused),
-        cmocka_unit_test(host_names_are_refused_with_the_reason),
+        cmocka_unit_test(a_host_name_may_be_connected_to_but_not_listened_on),
+        cmocka_unit_test(a_name_is_given_once_whatever_its_letters),
+        cmocka_unit_test(what_cannot_be_a_host_name_is_refused),
+        cmocka_unit_test(bytes_are_read_with_their_escapes),
+        cmocka_unit_test(wrong_escapes_are_refused),
+        cmocka_unit_test(no_more_bytes_are_read_than_there_is_room_for),
         cmocka_unit_test(malformed_addresses_are_refused_in_words),
         cmocka_unit_test(overlong_text_is_refused),
         cmocka_unit_test(list_is_bounded),
