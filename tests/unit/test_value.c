@@ -351,37 +351,6 @@ static void list_is_bounded(void **state)
     assert_says("more than 16 addresses");
 }
 
-static void sockets_of_the_service_manager_are_listened_to_by_name(void **state)
-{
-    (void)state;
-    assert_true(listens("systemd:web, systemd:api"));
-    assert_int_equal(list.count, 2);
-    assert_string_equal(list.items[0].text, "systemd:web");
-    assert_string_equal(address_activation_name(&list.items[0]), "web");
-    assert_false(address_equal(&list.items[0], &list.items[1]));
-    assert_false(listens("systemd:web, systemd:web"));
-    assert_says("given twice");
-    assert_true(listens("127.0.0.1:1"));
-    assert_null(address_activation_name(&list.items[0]));
-}
-
-static void names_that_no_socket_unit_gives_are_refused(void **state)
-{
-    char text[256] = "systemd:";
-    (void)state;
-    assert_false(listens("systemd:"));
-    assert_says("needs a name");
-    assert_false(listens("systemd:a:b"));
-    assert_says("FileDescriptorName=");
-    assert_false(listens("systemd:a b"));
-    memset(text + 8, 'x', 191);
-    assert_true(listens(text));
-    text[199] = 'x';
-    assert_false(listens(text));
-    assert_false(connects("systemd:web"));
-    assert_says("for listeners");
-}
-
 static void unix_path_is_connected_to(void **state)
 {
     (void)state;
@@ -513,8 +482,6 @@ int main(void)
         cmocka_unit_test(unix_path_is_connected_to),
         cmocka_unit_test(abstract_name_is_connected_to),
         cmocka_unit_test(unix_path_may_fill_sun_path_and_no_more),
-        cmocka_unit_test(sockets_of_the_service_manager_are_listened_to_by_name),
-        cmocka_unit_test(names_that_no_socket_unit_gives_are_refused),
         cmocka_unit_test(other_unix_spellings_are_refused),
         cmocka_unit_test(backends_need_a_definite_address),
         cmocka_unit_test(loopback_and_unix_are_local),
