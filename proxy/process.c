@@ -131,7 +131,7 @@ bool process_take_page(struct process *process, int stats_fd, struct error *erro
 
 void process_ping(struct process *process)
 {
-    if (process->state != PROCESS_SERVING || process->pinged_ms != 0)
+    if (process->state != PROCESS_SERVING || process->ending || process->pinged_ms != 0)
         return;
     process->pinged_ms = process_now_ms();
     process_tell(process, CONTROL_PING, 0, NULL, NULL);

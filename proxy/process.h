@@ -104,7 +104,7 @@ bool process_adopt(struct process *process, pid_t pid, int control_fd,
 bool process_take_page(struct process *process, int stats_fd,
                        struct error *error) MUST_CHECK;
 
-/* Asks for a sign of life, if it serves and none is awaited. */
+/* Asks for a sign of life, if it serves, is not to end, and none is awaited. */
 void process_ping(struct process *process);
 
 /* For how long one has been awaited. */
