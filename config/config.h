@@ -245,7 +245,8 @@ struct config_limits {
     uint64_t idle_timeout_ms;        /* no byte in either direction */
     uint64_t half_close_timeout_ms;  /* the same once one side has ended */
     uint64_t linger_timeout_ms;      /* for the peer to take the last bytes */
-    uint64_t drain_timeout_ms;       /* from TERM to the last session's end */
+    uint64_t lame_duck_ms;           /* accepting goes on that long after TERM */
+    uint64_t drain_timeout_ms;       /* from then to the last session's end */
     uint64_t connections;            /* 0: as many as descriptors allow */
     uint64_t accept_rate;            /* new connections in a second; 0: any number */
     uint64_t connections_per_source; /* 0: see limits.c; UINT64_MAX: any number */

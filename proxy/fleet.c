@@ -17,14 +17,11 @@
 
 enum { TITLE_MAX = 32 };
 
-static bool fleet_make(struct master *master, unsigned workers, struct error *error);
 static bool fleet_launch(struct master *master, struct process *process,
                          struct error *error);
 static bool fleet_link(struct master *master, unsigned index, struct error *error);
 static void fleet_deliver(struct master *master, struct process *process,
                           const struct generation *generation);
-static bool fleet_wants(const struct process *process,
-                        const struct generation *generation);
 static void fleet_send_sockets(struct master *master, struct process *process);
 static void fleet_on_sandboxed(void *argument, struct process *process, bool refused);
 static void fleet_on_finding(void *argument, enum report_level level, const char *text);
@@ -188,7 +185,7 @@ void fleet_close(struct master *master)
     master->process_count = 0;
 }
 
-static bool fleet_make(struct master *master, unsigned workers, struct error *error)
+bool fleet_make(struct master *master, unsigned workers, struct error *error)
 {
     const size_t pairs = 2 * (size_t)workers;
     const size_t count = pairs + 2 + (master->source->with_demo ? 1 : 0);
@@ -238,8 +235,7 @@ static bool fleet_launch(struct master *master, struct process *process,
 }
 
 /* Whether the process is to run while the generation is in service. */
-static bool fleet_wants(const struct process *process,
-                        const struct generation *generation)
+bool fleet_wants(const struct process *process, const struct generation *generation)
 {
     if (process->role == &resolver_role)
         return resolver_is_needed(generation->config);
@@ -289,13 +285,17 @@ static void fleet_send_sockets(struct master *master, struct process *process)
 {
     for (size_t i = 0; i < master->sockets.count; i++) {
         const struct socket_group *group = &master->sockets.groups[i];
-        const struct control_fds fds = {.fd = {group->fds[process->index], -1}};
         struct error error;
         if (process->serves ? group->current : !group->wanted)
             continue;
-        if (!sockets_revive(group, process->index, &error))
-            log_error("%s", error.text);
-        process_tell(process, CONTROL_LISTENER, 0, group->address.text, &fds);
+        for (unsigned j = 0; j < group->count; j++) {
+            const struct control_fds fds = {.fd = {group->fds[j], -1}};
+            if (!sockets_is_for(&master->sockets, group, j, process->index))
+                continue;
+            if (!sockets_revive(group, j, &error))
+                log_error("%s", error.text);
+            process_tell(process, CONTROL_LISTENER, 0, group->address.text, &fds);
+        }
     }
 }
 

@@ -19,6 +19,7 @@ enum master_state {
     MASTER_STARTING, /* the first configuration is being prepared */
     MASTER_SERVING,
     MASTER_RELOADING, /* another one is */
+    MASTER_LAME_DUCK, /* not ready any more, but accepting still */
     MASTER_DRAINING,  /* workers finish their sessions */
     MASTER_STOPPING   /* everything ends now */
 };
