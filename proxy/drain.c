@@ -21,11 +21,11 @@ static uint64_t drain_most_ms(const struct config_limits *limits);
 
 void master_drain(struct master *master)
 {
-    if (master->state == MASTER_DRAINING || master->state == MASTER_STOPPING)
+    if (master->state == MASTER_SETTLING || master->state == MASTER_DRAINING ||
+        master->state == MASTER_STOPPING)
         return;
     if (master->state == MASTER_LAME_DUCK) {
-        if (master->settled_ms == 0)
-            drain_settle(master);
+        drain_settle(master);
         return;
     }
     if (!master->current) {
@@ -36,13 +36,13 @@ void master_drain(struct master *master)
     upgrade_cancel(master, "Pawl was told to end");
     reload_forget(master);
     const struct config_limits *limits = &master->current->config->limits;
-    ledger_note_state(master, MASTER_LAME_DUCK);
     notify_stopping(&master->notify, limits->lame_duck_ms + drain_most_ms(limits),
                     "draining");
     if (limits->lame_duck_ms == 0) {
         drain_settle(master);
         return;
     }
+    ledger_note_state(master, MASTER_LAME_DUCK);
     log_info("not ready any more; accepting goes on for %llu ms (lame_duck)",
              (unsigned long long)limits->lame_duck_ms);
     master_set_deadline(master, limits->lame_duck_ms);
@@ -50,7 +50,7 @@ void master_drain(struct master *master)
 
 void drain_go_on(struct master *master)
 {
-    if (master->settled_ms == 0) {
+    if (master->state == MASTER_LAME_DUCK) {
         drain_settle(master);
         return;
     }
@@ -64,6 +64,7 @@ void drain_go_on(struct master *master)
 
 static void drain_settle(struct master *master)
 {
+    ledger_note_state(master, MASTER_SETTLING);
     log_info("draining");
     sockets_settle(&master->sockets);
     master->settled_ms = SETTLE_STEP_MS;
