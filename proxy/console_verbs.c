@@ -368,7 +368,6 @@ static bool console_may_wait(struct console *console, struct console_client *cli
 static bool console_is_ending(const struct console *console)
 {
     return console->master->state == MASTER_LAME_DUCK ||
-           console->master->state == MASTER_SETTLING ||
            console->master->state == MASTER_DRAINING ||
            console->master->state == MASTER_STOPPING;
 }

@@ -21,8 +21,7 @@ static uint64_t drain_most_ms(const struct config_limits *limits);
 
 void master_drain(struct master *master)
 {
-    if (master->state == MASTER_SETTLING || master->state == MASTER_DRAINING ||
-        master->state == MASTER_STOPPING)
+    if (master->state == MASTER_DRAINING || master->state == MASTER_STOPPING)
         return;
     if (master->state == MASTER_LAME_DUCK) {
         drain_settle(master);
@@ -64,7 +63,7 @@ void drain_go_on(struct master *master)
 
 static void drain_settle(struct master *master)
 {
-    ledger_note_state(master, MASTER_SETTLING);
+    ledger_note_state(master, MASTER_DRAINING);
     log_info("draining");
     sockets_settle(&master->sockets);
     master->settled_ms = SETTLE_STEP_MS;
@@ -73,7 +72,7 @@ static void drain_settle(struct master *master)
 
 static void drain_finish(struct master *master)
 {
-    ledger_note_state(master, MASTER_DRAINING);
+    master->settled_ms = 0;
     fleet_end(master, &worker_role, CONTROL_DRAIN);
     /* The workers have theirs; with these gone, nobody can connect any more. */
     sockets_close(&master->sockets);

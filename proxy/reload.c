@@ -81,7 +81,6 @@ void reload_consider(struct master *master)
             reload_begin_renewal(master);
         return;
     case MASTER_LAME_DUCK:
-    case MASTER_SETTLING:
     case MASTER_DRAINING:
     case MASTER_STOPPING:
         return;
