@@ -68,8 +68,8 @@ void check_config(struct config *config, struct report *report)
         check_send_proxy(&check, &config->backends[i]);
         check_health(&check, &config->backends[i]);
     }
-    check_admin(&check);
     check_names(&check);
+    check_admin(&check);
     if (check.memory_short) {
         CHECK_ERROR(&check, 0, "there is no memory to check it");
     }
@@ -176,21 +176,6 @@ static void check_plaintext(struct check *check, const struct config_backend *ba
     }
 }
 
-/* What it says is for the operator, and nothing protects it on the way. */
-static void check_admin(struct check *check)
-{
-    const struct config_admin *admin = &check->config->admin;
-    for (size_t i = 0; i < admin->addresses.count; i++) {
-        const struct address *address = &admin->addresses.items[i];
-        if (!admin->allow_remote && !address_is_local(address)) {
-            CHECK_ERROR(check, admin->address_line,
-                        "admin: other machines can connect to %s and read everything "
-                        "about this one (if that is wanted, write allow_remote = yes)",
-                        address->text);
-        }
-    }
-}
-
 /* Somebody who wrote these believes that they do something. */
 static void check_health(struct check *check, const struct config_backend *backend)
 {
@@ -207,12 +192,6 @@ static void check_health(struct check *check, const struct config_backend *backe
                     backend->check_expect_line != 0 ? backend->check_expect_line
                                                     : backend->check_send_line,
                     "backend \"%s\": check_send and check_expect need check = send",
-                    name);
-    }
-    if (backend->required && backend->check.mode == CHECK_OFF) {
-        CHECK_ERROR(check, backend->required_line,
-                    "backend \"%s\": required = yes needs check = connect or send, as "
-                    "nobody would know whether it is down",
                     name);
     }
 }
@@ -232,6 +211,21 @@ static void check_names(struct check *check)
                             CONFIG_HOSTS_MAX);
                 return;
             }
+        }
+    }
+}
+
+/* What it says is for the operator, and nothing protects it on the way. */
+static void check_admin(struct check *check)
+{
+    const struct config_admin *admin = &check->config->admin;
+    for (size_t i = 0; i < admin->addresses.count; i++) {
+        const struct address *address = &admin->addresses.items[i];
+        if (!admin->allow_remote && !address_is_local(address)) {
+            CHECK_ERROR(check, admin->address_line,
+                        "admin: other machines can connect to %s and read everything "
+                        "about this one (if that is wanted, write allow_remote = yes)",
+                        address->text);
         }
     }
 }

@@ -229,11 +229,10 @@ struct config_backend {
     unsigned check_line;
     unsigned check_expect_line;
     unsigned check_send_line;
-    bool required; /* Pawl is not ready while all addresses are down */
-    unsigned required_line;
     uint64_t wait_ms; /* how long a client waits for a backend that refuses; 0 = one try
                          of each address */
     bool allow_remote_plaintext;
+    bool required; /* without it Pawl is not ready */
     enum send_proxy send_proxy;
     bool send_proxy_certificate; /* of the client, whole */
     unsigned send_proxy_certificate_line;
@@ -246,7 +245,8 @@ struct config_limits {
     uint64_t idle_timeout_ms;        /* no byte in either direction */
     uint64_t half_close_timeout_ms;  /* the same once one side has ended */
     uint64_t linger_timeout_ms;      /* for the peer to take the last bytes */
-    uint64_t drain_timeout_ms;       /* from TERM to the last session's end */
+    uint64_t lame_duck_ms;           /* accepting goes on that long after TERM */
+    uint64_t drain_timeout_ms;       /* from then to the last session's end */
     uint64_t connections;            /* 0: as many as descriptors allow */
     uint64_t accept_rate;            /* new connections in a second; 0: any number */
     uint64_t connections_per_source; /* 0: see limits.c; UINT64_MAX: any number */

@@ -206,7 +206,7 @@ void keys_describe(const struct key *key, char *text, size_t size)
         snprintf(text, size, "/PATH word ...");
         return;
     case KEY_LISTEN:
-        snprintf(text, size, "HOST:PORT, ...");
+        snprintf(text, size, "HOST:PORT, systemd:NAME, ...");
         return;
     case KEY_LISTEN_LOCAL:
     case KEY_CONNECT:

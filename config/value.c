@@ -26,10 +26,13 @@ struct item {
     struct error *error;
 };
 
-static size_t address_key_size(const struct address *address);
+/* In front of the name of sockets that the service manager hands over. */
+#define ACTIVATION "systemd:"
+
 static bool digits_read(const char **text, uint64_t *value);
 static bool item_read(const struct item *item);
 static bool item_read_unix(const struct item *item);
+static bool item_read_activation(const struct item *item);
 static bool item_read_inet(const struct item *item, const char *host, uint16_t port);
 static bool item_read_name(const struct item *item, const char *host, uint16_t port);
 static bool item_read_port(const struct item *item, const char *digits, uint16_t *port);
@@ -199,49 +202,6 @@ struct address address_of_ip(int family, const uint8_t *ip, uint16_t port)
     return inet6_address(&host, port);
 }
 
-bool address_is_local(const struct address *address)
-{
-    const struct sockaddr *any = (const struct sockaddr *)&address->storage;
-    if (any->sa_family == AF_UNIX) {
-        return true;
-    }
-    if (any->sa_family == AF_INET) {
-        const struct sockaddr_in *inet = (const struct sockaddr_in *)&address->storage;
-        return ntohl(inet->sin_addr.s_addr) >> 24 == 127;
-    }
-    const struct sockaddr_in6 *inet6 = (const struct sockaddr_in6 *)&address->storage;
-    return any->sa_family == AF_INET6 && (IN6_IS_ADDR_LOOPBACK(&inet6->sin6_addr) ||
-                                          (IN6_IS_ADDR_V4MAPPED(&inet6->sin6_addr) &&
-                                           inet6->sin6_addr.s6_addr[12] == 127));
-}
-
-bool address_equal(const struct address *a, const struct address *b)
-{
-    return address_compare(a, b) == 0;
-}
-
-int address_compare(const struct address *a, const struct address *b)
-{
-    const size_t a_size = address_key_size(a);
-    const size_t b_size = address_key_size(b);
-    if (a->storage.ss_family != b->storage.ss_family || a_size != b_size) {
-        const bool less =
-            a->storage.ss_family < b->storage.ss_family ||
-            (a->storage.ss_family == b->storage.ss_family && a_size < b_size);
-        return less ? -1 : 1;
-    }
-    if (a->storage.ss_family == AF_UNSPEC) {
-        return strcasecmp(a->text, b->text);
-    }
-    if (a->storage.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)&a->storage;
-        const struct sockaddr_in6 *b6 = (const struct sockaddr_in6 *)&b->storage;
-        const int order = memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr));
-        return order != 0 ? order : memcmp(&a6->sin6_port, &b6->sin6_port, 2);
-    }
-    return memcmp(&a->storage, &b->storage, a_size);
-}
-
 void value_write_duration(uint64_t ms, char *text, size_t size)
 {
     size_t unit = 0;
@@ -253,14 +213,6 @@ void value_write_duration(uint64_t ms, char *text, size_t size)
     } else {
         snprintf(text, size, "%" PRIu64 "%s", ms / units[unit].ms, units[unit].suffix);
     }
-}
-
-/* Bytes at the start of the storage that make the address. */
-static size_t address_key_size(const struct address *address)
-{
-    const size_t inet_size =
-        offsetof(struct sockaddr_in, sin_addr) + sizeof(struct in_addr);
-    return address->storage.ss_family == AF_INET ? inet_size : address->length;
 }
 
 /* Moves `text` past its leading digits; false if their value does not fit. */
@@ -280,6 +232,9 @@ static bool item_read(const struct item *item)
     const char *text = item->text;
     if (strncmp(text, "unix:", 5) == 0) {
         return item_read_unix(item);
+    }
+    if (strncmp(text, ACTIVATION, strlen(ACTIVATION)) == 0) {
+        return item_read_activation(item);
     }
     if (strstr(text, "://") != NULL) {
         return error_set(item->error, "\"%s\" is a URL (write only its HOST:PORT)", text);
@@ -352,6 +307,39 @@ static bool item_read_unix(const struct item *item)
     address.length =
         (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + !abstract);
     snprintf(address.text, sizeof(address.text), "unix:%s", path);
+    return item_add(item, &address);
+}
+
+/* The name stands in the storage as well, so that addresses compare by it. */
+static bool item_read_activation(const struct item *item)
+{
+    const char *name = item->text + strlen(ACTIVATION);
+    struct address address = {.storage.ss_family = AF_UNSPEC};
+    const size_t length = strlen(name);
+    const size_t at = offsetof(struct sockaddr, sa_data);
+    if (item->use != ADDRESS_LISTEN) {
+        return error_set(item->error,
+                         "\"%s\" is for listeners: the service manager hands over "
+                         "sockets that listen",
+                         item->text);
+    }
+    if (length == 0 || length > sizeof(address.text) - sizeof(ACTIVATION)) {
+        return error_set(item->error,
+                         "\"%s\" needs a name of at most %zu characters after "
+                         "\"" ACTIVATION "\": the FileDescriptorName= of the socket unit",
+                         item->text, sizeof(address.text) - sizeof(ACTIVATION));
+    }
+    for (const char *c = name; *c != '\0'; c++) {
+        if (*c <= ' ' || *c > '~' || *c == ':') {
+            return error_set(item->error,
+                             "\"%s\" has a character in its name that no "
+                             "FileDescriptorName= has",
+                             item->text);
+        }
+    }
+    memcpy((char *)&address.storage + at, name, length);
+    address.length = (socklen_t)(at + length);
+    snprintf(address.text, sizeof(address.text), ACTIVATION "%s", name);
     return item_add(item, &address);
 }
 

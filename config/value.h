@@ -15,8 +15,9 @@
 
 enum { ADDRESS_TEXT_MAX = 200, ADDRESS_LIST_MAX = 16 };
 
-/* A numeric IP address with port, or a unix socket path; or HOST:PORT with a name that is
- * yet to be resolved: then the family is AF_UNSPEC and the text is all there is. */
+/* A numeric IP address with port, or a unix socket path.  With the family AF_UNSPEC the
+ * text is all there is: HOST:PORT with a name that is yet to be resolved or, of a
+ * listener, systemd:NAME, sockets that the service manager hands over. */
 struct address {
     struct sockaddr_storage storage;
     socklen_t length;
@@ -30,11 +31,12 @@ struct address_list {
 };
 
 enum address_use {
-    ADDRESS_LISTEN, /* HOST:PORT with numeric host, `localhost` or `*` (dual-stack any) */
+    ADDRESS_LISTEN, /* HOST:PORT with numeric host, `localhost` or `*` (dual-stack any),
+                       or systemd:NAME */
     ADDRESS_LISTEN_LOCAL, /* the same, or unix:PATH */
-    ADDRESS_CONNECT       /* numeric HOST:PORT, `localhost:PORT` (127.0.0.1, then ::1), a
-                             name with a port, or unix:PATH (absolute; unix:@NAME for the
-                             abstract namespace) */
+    ADDRESS_CONNECT /* numeric HOST:PORT, `localhost:PORT` (127.0.0.1, then ::1), a name
+                       with a port, or unix:PATH (absolute; unix:@NAME for the abstract
+                       namespace) */
 };
 
 /* Bytes that are written as text: what a check sends, for example. */
@@ -60,6 +62,9 @@ bool value_read_duration(const char *text, uint64_t min_ms, uint64_t max_ms, uin
 /* A comma-separated list of addresses for `use`.  A bare port is refused with advice. */
 bool value_read_addresses(const char *text, enum address_use use,
                           struct address_list *list, struct error *error) MUST_CHECK;
+
+/* The NAME of systemd:NAME, or NULL. */
+const char *address_activation_name(const struct address *address);
 
 /* Text with the escapes \r \n \t \s (a blank) \\ and \xNN. */
 bool value_read_bytes(const char *text, struct byte_text *bytes,

@@ -22,7 +22,7 @@ enum {
     HEADERS_MAX = 8 * 1024,
     BODY_MAX = 1024, /* of a request, which has no use for one */
     HOST_MAX = 256,
-    MISSING_MS = 5000 /* that a replacement may take */
+    MISSING_MS = 3000 /* that a replacement may take */
 };
 
 struct admin_listener {

@@ -40,12 +40,16 @@ static void cli_print_overview(FILE *out);
     "  --control PATH   the socket itself\n"
 
 static const struct command COMMANDS[] = {
-    {"run", "[-c FILE]", "serve, in the foreground, until told to end",
+    {"run", "[-c FILE] [--trial]", "serve, in the foreground, until told to end",
      "Reads FILE (default " CLI_DEFAULT_FILE ") and serves it.  Logs to standard error,\n"
      "or where [log] says.\n"
-     "Signals: TERM finishes the sessions and ends, INT ends at once, HUP reads FILE "
-     "again;\n"
-     "a file with errors changes nothing.\n",
+     "Signals: TERM (or QUIT) finishes the sessions and ends, INT ends at once, HUP "
+     "reads\n"
+     "FILE again (a file with errors changes nothing), USR2 puts the binary that is now "
+     "at\n"
+     "the path of this one in its place, without losing a connection.\n"
+     "  --trial  prepare everything as for serving, then end: 0 if it could be served;\n"
+     "           what USR2 asks a new binary first\n",
      cli_run_proxy},
     {"check", "[FILE]", "find everything wrong with a configuration",
      "Checks FILE (default " CLI_DEFAULT_FILE ") with all files it names as `pawl run`\n"
@@ -170,15 +174,23 @@ int cli_run(int count, char **arguments)
 static int cli_run_proxy(int count, char **arguments)
 {
     const char *file = CLI_DEFAULT_FILE;
+    bool trial = false;
 
     for (int i = 0; i < count; i++) {
+        if (strcmp(arguments[i], TRIAL_OPTION) == 0) {
+            trial = true;
+            continue;
+        }
         if (strcmp(arguments[i], "-c") != 0)
             return cli_usage("run", "does not understand", arguments[i]);
         if (++i == count)
             return cli_usage("run", "needs a file after", "-c");
         file = arguments[i];
     }
-    const struct master_options options = {.source = {.file = file, .demo_fd = -1}};
+    /* What follows the command's name is what main got less two. */
+    const struct master_options options = {.source = {.file = file, .demo_fd = -1},
+                                           .arguments = arguments - 2,
+                                           .trial = trial};
     return master_run(&options);
 }
 

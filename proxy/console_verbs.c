@@ -28,7 +28,6 @@ static void verb_stop(struct console *console, struct console_client *client,
                       struct console_request *request);
 static void verb_upgrade(struct console *console, struct console_client *client,
                          struct console_request *request);
-static bool console_begin_upgrade(struct master *master, struct error *error);
 static bool console_may_wait(struct console *console, struct console_client *client);
 static bool console_is_ending(const struct console *console);
 static bool request_is_done(struct console_client *client,
@@ -346,15 +345,8 @@ static void verb_upgrade(struct console *console, struct console_client *client,
         return;
     log_info("upgrade asked for on the control socket");
     console_client_wait(client, CONSOLE_WAIT_UPGRADE);
-    if (!console_begin_upgrade(console->master, &error))
+    if (!master_upgrade(console->master, &error))
         console_on_upgrade_ended(console, false, error.text);
-}
-
-/* console_on_upgrade_ended tells how it ended, in whichever program that is. */
-static bool console_begin_upgrade(struct master *master, struct error *error)
-{
-    (void)master;
-    return error_set(error, "this build of Pawl cannot replace itself");
 }
 
 /* Some places are for those who are answered at once. */
@@ -375,7 +367,8 @@ static bool console_may_wait(struct console *console, struct console_client *cli
 
 static bool console_is_ending(const struct console *console)
 {
-    return console->master->state == MASTER_DRAINING ||
+    return console->master->state == MASTER_LAME_DUCK ||
+           console->master->state == MASTER_DRAINING ||
            console->master->state == MASTER_STOPPING;
 }
 

@@ -30,6 +30,7 @@ enum control_type {
     CONTROL_ADDRESSES, /* text: the bytes of a struct resolved, of one backend */
     CONTROL_DRAIN,     /* finish sessions, then exit */
     CONTROL_STOP,      /* exit now */
+    CONTROL_PING,      /* answer PONG */
     /* role to master */
     CONTROL_SANDBOXED, /* number: by enum control_sandbox_number; text: what is missing */
     CONTROL_FORBIDDEN, /* number[0]: the system call that the role now dies of */
@@ -39,6 +40,7 @@ enum control_type {
                          resolved, or why there is none */
     CONTROL_PREPARED,
     CONTROL_REFUSED, /* after its findings */
+    CONTROL_PONG,
     CONTROL_LISTED,  /* number: records written, sessions in all; to a CONTROL_SESSIONS */
     CONTROL_LOG_CUT, /* the syslog daemon has left the socket of this generation */
     CONTROL_TYPE_END
@@ -55,6 +57,8 @@ enum control_start_number {
     CONTROL_NUMBERS
 };
 
+enum control_resolved_number { RESOLVED_QUERY, RESOLVED_FOUND };
+
 enum control_log_number {
     LOG_NUMBER_LEVEL,
     LOG_NUMBER_FORMAT,
@@ -62,8 +66,6 @@ enum control_log_number {
     LOG_NUMBER_FACILITY,
     LOG_NUMBER_REPEATS
 };
-
-enum control_resolved_number { RESOLVED_QUERY, RESOLVED_FOUND };
 
 /* See struct sandbox_state.  With SANDBOXED_REFUSED the role ends: the text says why. */
 enum control_sandbox_number {

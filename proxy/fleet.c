@@ -1,6 +1,5 @@
-/* The master's processes: keyholder i and worker i side by side, then admin, which runs
- * only while it has an address, the resolver, which starts when it is needed, and the
- * demo app. */
+/* The master's processes: keyholder i and worker i side by side, then admin and the
+ * resolver, which run only while they are needed, and the demo app. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,24 +17,15 @@
 
 enum { TITLE_MAX = 32 };
 
-static bool fleet_make(struct master *master, unsigned workers, struct error *error);
 static bool fleet_launch(struct master *master, struct process *process,
                          struct error *error);
 static bool fleet_link(struct master *master, unsigned index, struct error *error);
 static void fleet_deliver(struct master *master, struct process *process,
                           const struct generation *generation);
-static bool fleet_wants(const struct process *process,
-                        const struct generation *generation);
-static bool fleet_send_pages(struct master *master, struct process *reader,
-                             struct error *error);
-static bool fleet_send_page(struct process *reader, unsigned number, int page_fd,
-                            struct error *error);
 static void fleet_send_sockets(struct master *master, struct process *process);
-static void fleet_send_admin_sockets(struct master *master, struct process *process);
 static void fleet_on_sandboxed(void *argument, struct process *process, bool refused);
 static void fleet_on_finding(void *argument, enum report_level level, const char *text);
 static void fleet_on_served(void *argument, const struct cert_set *served);
-static bool fleet_on_resolved(void *argument, const struct control_message *message);
 static void fleet_on_answer(void *argument, struct process *process);
 static void fleet_on_listed(void *argument, struct process *process,
                             const struct control_message *message);
@@ -49,7 +39,7 @@ static const struct process_events EVENTS = {
     .on_sandboxed = fleet_on_sandboxed,
     .on_finding = fleet_on_finding,
     .on_served = fleet_on_served,
-    .on_resolved = fleet_on_resolved,
+    .on_resolved = resolve_on_message,
     .on_answer = fleet_on_answer,
     .on_listed = fleet_on_listed,
     .on_log_cut = fleet_on_log_cut,
@@ -66,9 +56,8 @@ bool fleet_start(struct master *master, unsigned workers, struct error *error)
     if (!fleet_make(master, workers, error))
         return false;
     for (size_t i = 0; i < master->process_count; i++) {
-        struct process *process = &master->processes[i];
-        if (process->role != &resolver_role && fleet_wants(process, master->next) &&
-            !fleet_launch(master, process, error))
+        if (fleet_wants(&master->processes[i], master->next) &&
+            !fleet_launch(master, &master->processes[i], error))
             return false;
     }
     for (unsigned i = 0; i < workers; i++) {
@@ -78,26 +67,13 @@ bool fleet_start(struct master *master, unsigned workers, struct error *error)
     return true;
 }
 
-struct process *fleet_resolver(const struct master *master)
-{
-    return fleet_find(master, &resolver_role, 0);
-}
-
-bool fleet_start_resolver(struct master *master, struct error *error)
-{
-    struct process *process = fleet_resolver(master);
-
-    if (!process)
-        return error_set(error, "there is no resolver");
-    return process->pid > 0 || fleet_launch(master, process, error);
-}
-
 void fleet_prepare(struct master *master)
 {
     for (size_t i = 0; i < master->process_count; i++) {
         struct process *process = &master->processes[i];
         struct error error;
-        bool missing = process->role == &admin_role && process->pid == 0;
+        bool lone = process->role == &admin_role || process->role == &resolver_role;
+        bool missing = lone && process->pid == 0;
         if (missing && fleet_wants(process, master->next)) {
             evtimer_del(process->restart_timer);
             if (!fleet_launch(master, process, &error))
@@ -209,11 +185,11 @@ void fleet_close(struct master *master)
     master->process_count = 0;
 }
 
-static bool fleet_make(struct master *master, unsigned workers, struct error *error)
+bool fleet_make(struct master *master, unsigned workers, struct error *error)
 {
-    static const struct role *const others[] = {&admin_role, &resolver_role, &demo_role};
     const size_t pairs = 2 * (size_t)workers;
-    size_t count = pairs + 2 + (master->source->with_demo ? 1 : 0);
+    const size_t count = pairs + 2 + (master->source->with_demo ? 1 : 0);
+    const struct role *const lone[] = {&admin_role, &resolver_role, &demo_role};
 
     master->worker_count = workers;
     master->processes = calloc(count, sizeof(*master->processes));
@@ -223,7 +199,7 @@ static bool fleet_make(struct master *master, unsigned workers, struct error *er
         struct process *process = &master->processes[i];
         const struct role *role = i % 2 == 0 ? &keyholder_role : &worker_role;
         if (i >= pairs)
-            role = others[i - pairs];
+            role = lone[i - pairs];
         master->process_count = i + 1;
         if (!process_init(process, master->base, role, i < pairs ? (unsigned)(i / 2) : 0,
                           error))
@@ -254,42 +230,16 @@ static bool fleet_launch(struct master *master, struct process *process,
         ledger_note_start(master, process);
     if (started && master->current)
         log_target_tell(master, process);
-    return started &&
-           (process->role != &admin_role || fleet_send_pages(master, process, error));
+    return started && (process->role != &admin_role ||
+                       fleet_admin_send_pages(master, process, error));
 }
 
 /* Whether the process is to run while the generation is in service. */
-static bool fleet_wants(const struct process *process,
-                        const struct generation *generation)
+bool fleet_wants(const struct process *process, const struct generation *generation)
 {
+    if (process->role == &resolver_role)
+        return resolver_is_needed(generation->config);
     return process->role != &admin_role || generation->config->admin.addresses.count > 0;
-}
-
-/* Everybody's counters, to read only. */
-static bool fleet_send_pages(struct master *master, struct process *reader,
-                             struct error *error)
-{
-    if (!fleet_send_page(reader, STATS_PAGE_MASTER, master->stats_fd, error))
-        return false;
-    for (unsigned i = 0; i < master->worker_count; i++) {
-        const struct process *worker = fleet_find(master, &worker_role, i);
-        if (!fleet_send_page(reader, i, worker->stats_fd, error))
-            return false;
-    }
-    return true;
-}
-
-static bool fleet_send_page(struct process *reader, unsigned number, int page_fd,
-                            struct error *error)
-{
-    const struct control_message message = {.type = CONTROL_STATS, .number = {number}};
-    const struct control_fds fds = {.fd = {stats_page_read_only(page_fd, error), -1}};
-
-    if (fds.fd[0] < 0)
-        return false;
-    process_tell_message(reader, &message, &fds);
-    close(fds.fd[0]);
-    return true;
 }
 
 /* A new socketpair between worker and keyholder `index`, given to whichever runs. */
@@ -326,7 +276,7 @@ static void fleet_deliver(struct master *master, struct process *process,
         process_tell(process, CONTROL_LISTENER, 0, "demo", &socket);
     }
     if (process->role == &admin_role)
-        fleet_send_admin_sockets(master, process);
+        fleet_admin_send_sockets(master, process);
     process_prepare(process, generation->number, &fds);
 }
 
@@ -335,26 +285,17 @@ static void fleet_send_sockets(struct master *master, struct process *process)
 {
     for (size_t i = 0; i < master->sockets.count; i++) {
         const struct socket_group *group = &master->sockets.groups[i];
-        const struct control_fds fds = {.fd = {group->fds[process->index], -1}};
         struct error error;
         if (process->serves ? group->current : !group->wanted)
             continue;
-        if (!sockets_revive(group, process->index, &error))
-            log_error("%s", error.text);
-        process_tell(process, CONTROL_LISTENER, 0, group->address.text, &fds);
-    }
-}
-
-/* The same for admin, which knows those it has. */
-static void fleet_send_admin_sockets(struct master *master, struct process *process)
-{
-    const struct admin_sockets *sockets = &master->admin_sockets;
-
-    for (size_t i = 0; i < sockets->count; i++) {
-        const struct admin_socket *item = &sockets->items[i];
-        const struct control_fds fds = {.fd = {item->fd, -1}};
-        if (item->wanted)
-            process_tell(process, CONTROL_LISTENER, 0, item->address.text, &fds);
+        for (unsigned j = 0; j < group->count; j++) {
+            const struct control_fds fds = {.fd = {group->fds[j], -1}};
+            if (!sockets_is_for(&master->sockets, group, j, process->index))
+                continue;
+            if (!sockets_revive(group, j, &error))
+                log_error("%s", error.text);
+            process_tell(process, CONTROL_LISTENER, 0, group->address.text, &fds);
+        }
     }
 }
 
@@ -402,11 +343,6 @@ static void fleet_on_served(void *argument, const struct cert_set *served)
 
     if (master->next)
         cert_set_intersect(&master->served, served);
-}
-
-static bool fleet_on_resolved(void *argument, const struct control_message *message)
-{
-    return resolve_on_message(argument, message);
 }
 
 static void fleet_on_answer(void *argument, struct process *process)

@@ -71,6 +71,40 @@ struct generation *generation_capture(const struct source *source, uint32_t numb
     return generation;
 }
 
+struct generation *generation_restore(uint32_t number, int bundle_fd, int keys_fd,
+                                      struct report *report, struct error *error)
+{
+    struct generation *generation = calloc(1, sizeof(*generation));
+    struct bundle *bundle = generation ? bundle_open(bundle_fd, error) : NULL;
+
+    if (!bundle) {
+        if (!generation)
+            (void)error_set(error, "out of memory");
+        free(generation);
+        close(bundle_fd);
+        close(keys_fd);
+        return NULL;
+    }
+    *generation =
+        (struct generation){.number = number, .bundle_fd = bundle_fd, .keys_fd = keys_fd};
+    const struct blob text = bundle_find(bundle, CONFIG_BLOB_TEXT);
+    generation->text = text.data ? strndup((const char *)text.data, text.size) : NULL;
+    generation->config = config_read_bundle(bundle, report);
+    bundle_close(bundle);
+    if (!generation->text || !generation->config) {
+        (void)error_set(error, "the configuration in service cannot be read again");
+        generation_free(generation);
+        return NULL;
+    }
+    const struct config *config = generation->config;
+    cert_set_fill(&generation->offered, config->certificate_count);
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        if (config->certificates[i].left_out)
+            cert_set_remove(&generation->offered, i);
+    }
+    return generation;
+}
+
 void generation_free(struct generation *generation)
 {
     if (!generation)

@@ -39,6 +39,12 @@ struct generation {
 struct generation *generation_capture(const struct source *source, uint32_t number,
                                       struct report *report) MUST_CHECK;
 
+/* The generation that is behind bundles which were in service; takes both descriptors.
+ * What it depends on is not known. */
+struct generation *generation_restore(uint32_t number, int bundle_fd, int keys_fd,
+                                      struct report *report,
+                                      struct error *error) MUST_CHECK;
+
 /* Makes new bundles that offer only the certificates in `served`, and of the others those
  * that `older` (NULL: none) offers under the same name and paths, with the files as they
  * were then.  Copies within the kernel; looks at no file. */

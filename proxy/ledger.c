@@ -81,6 +81,9 @@ void ledger_note_process(struct master *master, const struct process *process)
 
     noted->pid = (uint64_t)process->pid;
     noted->serving = process->serves;
+    /* One that has ended as it was told to is none any more. */
+    if (process->pid == 0 && process->ending)
+        noted->started_ms = 0;
     noted->uid = process->sandbox.uid;
     noted->sandbox = process->sandbox.in_force;
     if (process->serves || process->ending)

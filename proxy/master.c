@@ -11,35 +11,41 @@
 #include "proxy/log.h"
 #include "proxy/worker.h"
 
-enum { STOP_PATIENCE_S = 5 };
+enum { STOP_PATIENCE_MS = 5000 };
 
 static bool master_check_library(struct error *error);
+static bool master_begin(struct master *master, char *const *arguments,
+                         struct error *error);
 static bool master_open(struct master *master, struct error *error);
+static bool master_watch(struct master *master, struct error *error);
 static void master_close(struct master *master);
 static void master_raise_descriptor_limit(void);
 static void master_on_signal(evutil_socket_t number, short what, void *argument);
 static void master_on_children(struct master *master);
 static void master_on_deadline(evutil_socket_t fd, short what, void *argument);
-static void master_set_deadline(struct master *master, uint64_t seconds);
 
-static const int SIGNALS[MASTER_SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+static const int SIGNALS[MASTER_SIGNALS] = {SIGTERM, SIGQUIT, SIGINT,
+                                            SIGHUP,  SIGUSR2, SIGCHLD};
 
 int master_run(const struct master_options *options)
 {
     struct master master = {.source = &options->source,
                             .stats_fd = -1,
                             .on_ready = options->on_ready,
+                            .trial = options->trial,
                             .on_ready_argument = options->on_ready_argument};
     struct error error;
 
     log_open("master", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
     log_never_wait();
-    if (!master_check_library(&error) || !master_open(&master, &error)) {
+    if (!master_check_library(&error) ||
+        !master_begin(&master, options->arguments, &error)) {
         log_error("%s", error.text);
+        (void)takeover_go_back(&master, error.text);
         master_close(&master);
         return 1;
     }
-    reload_begin(&master);
+    master_on_children(&master);
     (void)event_base_dispatch(master.base);
     if (master.exit_code == 0)
         log_info("stopped");
@@ -51,34 +57,37 @@ void master_stop(struct master *master, int exit_code)
 {
     if (master->state == MASTER_STOPPING)
         return;
+    upgrade_cancel(master, "Pawl was told to end");
+    if (master->state != MASTER_DRAINING)
+        notify_stopping(&master->notify, STOP_PATIENCE_MS, "stopping");
     ledger_note_state(master, MASTER_STOPPING);
     master->exit_code = exit_code;
     fleet_end(master, NULL, CONTROL_STOP);
-    if (fleet_running(master, NULL) == 0)
-        event_base_loopexit(master->base, NULL);
-    else
-        master_set_deadline(master, STOP_PATIENCE_S);
+    departing_kill(master);
+    master_set_deadline(master, STOP_PATIENCE_MS);
+    master_on_fewer(master);
 }
 
-void master_drain(struct master *master)
+void master_notify_ready(const struct master *master)
 {
-    if (master->state == MASTER_DRAINING || master->state == MASTER_STOPPING)
-        return;
-    if (!master->current) {
+    const struct config *config = master->current->config;
+    char status[128];
+
+    (void)snprintf(status, sizeof(status),
+                   "serving generation %u: listeners %zu, certificates %zu, workers %u",
+                   master->current->number, config->listener_count,
+                   cert_set_count(&master->current->offered), master->worker_count);
+    notify_ready(&master->notify, status);
+}
+
+void master_on_fewer(struct master *master)
+{
+    if (master->state == MASTER_DRAINING && fleet_running(master, &worker_role) == 0 &&
+        departing_count(master) == 0)
         master_stop(master, 0);
-        return;
-    }
-    log_info("draining");
-    const struct config_limits *limits = &master->current->config->limits;
-    ledger_note_state(master, MASTER_DRAINING);
-    fleet_end(master, &worker_role, CONTROL_DRAIN);
-    /* The workers have theirs; with these gone, nobody can connect any more. */
-    sockets_close(&master->sockets);
-    master_set_deadline(master,
-                        (limits->drain_timeout_ms + limits->linger_timeout_ms) / 1000 +
-                            STOP_PATIENCE_S);
-    if (fleet_running(master, &worker_role) == 0)
-        master_stop(master, 0);
+    if (master->state == MASTER_STOPPING && fleet_running(master, NULL) == 0 &&
+        departing_count(master) == 0)
+        event_base_loopexit(master->base, NULL);
 }
 
 /* A library that can do more than Pawl allows is not served with. */
@@ -99,6 +108,30 @@ static bool master_check_library(struct error *error)
                                    "deps/wolfssl.sh");
 }
 
+/* Signals are blocked where another program was executed in this one's place. */
+static bool master_begin(struct master *master, char *const *arguments,
+                         struct error *error)
+{
+    sigset_t none;
+
+    /* Closing works on whatever was opened. */
+    master->notify.fd = -1;
+    handover_init(&master->upgrade.from);
+    master->sockets.activation = &master->activation;
+    /* Early, for whatever fails later to find the way back. */
+    if (!master_open(master, error) || !activation_take(&master->activation, error) ||
+        !upgrade_open(master, arguments, error) || !master_watch(master, error) ||
+        !notify_open(&master->notify, error) || !watchdog_open(master, error))
+        return false;
+    if (!master->upgrade.going_back)
+        reload_begin(master);
+    else if (!takeover_resume(master, error))
+        return false;
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    return true;
+}
+
 static bool master_open(struct master *master, struct error *error)
 {
     (void)prctl(PR_SET_NAME, "pawl-master", 0, 0, 0);
@@ -114,8 +147,11 @@ static bool master_open(struct master *master, struct error *error)
     if (!log_target_open(master, error) || !window_open(master, error))
         return false;
     master->console = console_new(master, error);
-    if (!master->console)
-        return false;
+    return master->console != NULL;
+}
+
+static bool master_watch(struct master *master, struct error *error)
+{
     master->watch = watch_new(master->base, reload_on_change, master, error);
     if (!master->watch)
         return false;
@@ -143,6 +179,10 @@ static void master_close(struct master *master)
     console_free(master->console, master->exit_code);
     fleet_close(master);
     window_close(master);
+    watchdog_close(master);
+    notify_close(&master->notify);
+    upgrade_close(master);
+    activation_close(&master->activation);
     watch_free(master->watch);
     resolver_free(master->resolver);
     sockets_close(&master->sockets);
@@ -177,18 +217,24 @@ static void master_raise_descriptor_limit(void)
 static void master_on_signal(evutil_socket_t number, short what, void *argument)
 {
     struct master *master = argument;
+    struct error error;
 
     (void)what;
     switch (number) {
     case SIGTERM:
+    case SIGQUIT:
         master_drain(master);
         break;
     case SIGINT:
-        master_stop(master, master->current ? 0 : 1);
+        master_stop(master, master->current || master->upgrade.taking_over ? 0 : 1);
         break;
     case SIGHUP:
         master->reload_wanted = true;
         reload_consider(master);
+        break;
+    case SIGUSR2:
+        if (!master_upgrade(master, &error))
+            upgrade_end(master, false, error.text);
         break;
     case SIGCHLD:
         master_on_children(master);
@@ -207,12 +253,11 @@ static void master_on_children(struct master *master)
             continue;
         if (pid <= 0)
             break;
-        fleet_on_child_exit(master, pid, status);
+        if (!trial_on_child_exit(master->upgrade.trial, pid, status) &&
+            !departing_on_child_exit(master, pid, status))
+            fleet_on_child_exit(master, pid, status);
     }
-    if (master->state == MASTER_DRAINING && fleet_running(master, &worker_role) == 0)
-        master_stop(master, 0);
-    if (master->state == MASTER_STOPPING && fleet_running(master, NULL) == 0)
-        event_base_loopexit(master->base, NULL);
+    master_on_fewer(master);
 }
 
 static void master_on_deadline(evutil_socket_t fd, short what, void *argument)
@@ -221,14 +266,20 @@ static void master_on_deadline(evutil_socket_t fd, short what, void *argument)
 
     (void)fd;
     (void)what;
+    if (master->state == MASTER_LAME_DUCK) {
+        drain_go_on(master);
+        return;
+    }
     log_warning("%zu processes have not ended in time and are killed",
-                fleet_running(master, NULL));
+                fleet_running(master, NULL) + departing_count(master));
     fleet_kill(master);
+    departing_kill(master);
 }
 
-static void master_set_deadline(struct master *master, uint64_t seconds)
+void master_set_deadline(struct master *master, uint64_t ms)
 {
-    const struct timeval delay = {.tv_sec = (time_t)seconds};
+    const struct timeval delay = {.tv_sec = (time_t)(ms / 1000),
+                                  .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 
     evtimer_add(master->deadline, &delay);
 }

@@ -3,13 +3,16 @@
  * and replaces configurations in two phases.  It sees no byte of a client and none of a
  * key.
  *
- *   master.c  start, signals, drain, end
- *   fleet.c   the processes: starting, linking, replacing them
- *   window.c  the ticket keys
+ *   master.c    start, signals, end
+ *   drain.c     the end in peace
+ *   fleet.c     the processes: starting, linking, replacing them
+ *   window.c    the ticket keys
+ *   reload.c    prepare everywhere, then commit everywhere or nowhere
  *   log_target.c  where all processes log
- *   resolve.c the names of backends
- *   reload.c  prepare everywhere, then commit everywhere or nowhere
- *   ledger.c  what of all that is counted
+ *   ledger.c    what of all that is counted
+ *   resolve.c   the names of backends
+ *   upgrade.h   another binary in place of this one
+ *   watchdog.c  signs of life for the service manager
  */
 #ifndef PROXY_MASTER_H
 #define PROXY_MASTER_H
@@ -18,19 +21,22 @@
 
 #include "certs/ticket_keys.h"
 #include "certs/vault.h"
+#include "proxy/activation.h"
 #include "proxy/admin_sockets.h"
 #include "proxy/alarm.h"
 #include "proxy/console.h"
 #include "proxy/generation.h"
 #include "proxy/log_target.h"
+#include "proxy/notify.h"
 #include "proxy/process.h"
 #include "proxy/resolver.h"
 #include "proxy/sandbox.h"
 #include "proxy/sockets.h"
 #include "proxy/stats_master.h"
+#include "proxy/upgrade.h"
 #include "proxy/watch.h"
 
-enum { MASTER_SIGNALS = 4 };
+enum { MASTER_SIGNALS = 6 };
 
 struct master {
     struct event_base *base;     /* owned */
@@ -43,9 +49,9 @@ struct master {
     unsigned reductions;    /* of `next`, so far */
     bool renewing;          /* `next` is `current` with its files as they are now */
     bool renewal_wanted;
-    struct watch *watch;                    /* owned; of the files of certificates */
-    struct resolver *resolver;              /* owned */
-    struct sockets sockets;                 /* owned */
+    struct watch *watch;       /* owned; of the files that certificates come from */
+    struct resolver *resolver; /* owned */
+    struct sockets sockets;    /* owned */
     struct admin_sockets admin_sockets;     /* owned */
     struct identity identity;               /* whom the roles run as */
     char sandbox_complaint[ERROR_TEXT_MAX]; /* logged last */
@@ -61,7 +67,13 @@ struct master {
     enum master_state state;    /* set by ledger_note_state alone */
     struct stats_master *stats; /* owned mapping; there as soon as anything is */
     int stats_fd;               /* owned; of the same page */
-    bool reload_wanted;         /* asked for while something else was under way */
+    struct upgrade upgrade;
+    struct activation activation; /* owned; sockets of the service manager */
+    struct notify notify;         /* owned */
+    struct event *watchdog;       /* owned; NULL: nobody asks for signs of life */
+    uint64_t settled_ms;          /* for how long nobody may connect; 0: not yet */
+    bool trial;                   /* prepares everything, serves nothing, ends */
+    bool reload_wanted;           /* asked for while something else was under way */
     struct log_target log;
     int exit_code;
     struct event *signals[MASTER_SIGNALS]; /* owned */
@@ -74,6 +86,9 @@ struct master_options {
     struct source source;
     void (*on_ready)(void *argument); /* called once everything serves; may be NULL */
     void *on_ready_argument;
+    char *const
+        *arguments; /* of main, to execute a new binary with; NULL: none ever is */
+    bool trial;     /* see struct master */
 };
 
 /* Runs until it is told to end; returns the exit code. */
@@ -83,10 +98,37 @@ int master_run(const struct master_options *options);
 void master_stop(struct master *master, int exit_code);
 void master_drain(struct master *master);
 
+/* Tells the service manager what is in service. */
+void master_notify_ready(const struct master *master);
+
+/* Goes on with the end when processes have ended. */
+void master_on_fewer(struct master *master);
+
+/* When a drain goes on, or what has not ended is killed; in place of the time before. */
+void master_set_deadline(struct master *master, uint64_t ms);
+
+/* drain.c: the next step of a lame duck. */
+void drain_go_on(struct master *master);
+
+/* watchdog.c */
+bool watchdog_open(struct master *master, struct error *error) MUST_CHECK;
+void watchdog_close(struct master *master);
+
 /* fleet.c */
 
 /* Makes and starts all processes for `workers` workers. */
 bool fleet_start(struct master *master, unsigned workers, struct error *error) MUST_CHECK;
+
+/* The same without starting any. */
+bool fleet_make(struct master *master, unsigned workers, struct error *error) MUST_CHECK;
+
+/* Whether the configuration has a use for the process. */
+bool fleet_wants(const struct process *process, const struct generation *generation);
+
+/* Goes on with the processes that were handed over, instead of starting any; takes their
+ * descriptors. */
+bool fleet_adopt(struct master *master, struct handover *from,
+                 struct error *error) MUST_CHECK;
 
 /* Sends the next configuration to every process that serves. */
 void fleet_prepare(struct master *master);
@@ -112,11 +154,6 @@ void fleet_kill(struct master *master);
 void fleet_on_child_exit(struct master *master, pid_t pid, int status);
 void fleet_close(struct master *master);
 
-/* The process that looks names up, NULL if there is none yet; and it is started if it
- * does not run. */
-struct process *fleet_resolver(const struct master *master);
-bool fleet_start_resolver(struct master *master, struct error *error) MUST_CHECK;
-
 /* resolve.c */
 
 bool resolve_open(struct master *master, struct error *error) MUST_CHECK;
@@ -127,7 +164,18 @@ void resolve_send(struct master *master, struct process *worker,
 void resolve_send_all(struct master *master, const struct config *config);
 
 /* Takes the resolver's word; false: it is nonsense. */
-bool resolve_on_message(struct master *master, const struct control_message *message);
+bool resolve_on_message(void *master, const struct control_message *message);
+
+/* fleet_admin.c */
+
+/* Gives the admin process, which has just been started, all pages to read only: the
+ * master's and, from the first to the last, the workers'. */
+bool fleet_admin_send_pages(const struct master *master, struct process *admin,
+                            struct error *error) MUST_CHECK;
+
+/* Gives it the sockets of the configuration that is being prepared; it knows those it
+ * has. */
+void fleet_admin_send_sockets(const struct master *master, struct process *admin);
 
 /* window.c */
 
@@ -176,6 +224,9 @@ void reload_begin(struct master *master);
 
 /* Refuses what is being prepared without waiting for further answers. */
 void reload_give_up(struct master *master);
+
+/* Drops what is being prepared, if anything is. */
+void reload_forget(struct master *master);
 
 /* The same with the configuration in service: only its certificates are read again.
  * For the watch; `master` is a struct master. */

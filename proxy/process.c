@@ -67,6 +67,7 @@ bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBE
     int ends[2];
 
     process->started_ms = process_now_ms();
+    process->pinged_ms = 0;
     if (!control_pair(ends, error))
         return false;
     pid_t pid = fork();
@@ -100,6 +101,45 @@ bool process_start(struct process *process, const uint32_t numbers[CONTROL_NUMBE
     const struct control_fds page = {.fd = {process->stats_fd, -1}};
     return process->stats_fd < 0 ||
            control_send(process->control_fd, &counters, &page, error);
+}
+
+bool process_adopt(struct process *process, pid_t pid, int control_fd,
+                   uint32_t generation, struct error *error)
+{
+    process->pid = pid;
+    process->control_fd = control_fd;
+    process->generation = generation;
+    process->state = PROCESS_SERVING;
+    process->serves = true;
+    process->started_ms = process_now_ms();
+    process->control_event = event_new(process->base, control_fd, EV_READ | EV_PERSIST,
+                                       process_on_control, process);
+    if (!process->control_event || event_add(process->control_event, NULL) < 0)
+        return error_set(error, "out of memory");
+    return true;
+}
+
+bool process_take_page(struct process *process, int stats_fd, struct error *error)
+{
+    if (process->stats_fd >= 0)
+        close(process->stats_fd);
+    stats_page_unmap(process->stats, sizeof(*process->stats));
+    process->stats_fd = stats_fd;
+    process->stats = stats_page_map(stats_fd, sizeof(*process->stats), false, error);
+    return process->stats != NULL;
+}
+
+void process_ping(struct process *process)
+{
+    if (process->state != PROCESS_SERVING || process->ending || process->pinged_ms != 0)
+        return;
+    process->pinged_ms = process_now_ms();
+    process_tell(process, CONTROL_PING, 0, NULL, NULL);
+}
+
+uint64_t process_silent_ms(const struct process *process)
+{
+    return process->pinged_ms == 0 ? 0 : process_now_ms() - process->pinged_ms;
 }
 
 void process_tell(struct process *process, enum control_type type, uint32_t generation,
@@ -146,6 +186,7 @@ void process_reaped(struct process *process, int status)
     process_explain_exit(process, status, words, sizeof(words));
     process_hang_up(process);
     process->pid = 0;
+    process->pinged_ms = 0;
     process->serves = false;
     process->state = PROCESS_DOWN;
     bool as_told = process->ending && WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -249,6 +290,7 @@ static void process_exec(const struct process *process, int control_fd)
     (void)signal(SIGTERM, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
     (void)signal(SIGQUIT, SIG_IGN);
+    (void)signal(SIGUSR2, SIG_IGN);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGCHLD, SIG_DFL);
     (void)sigemptyset(&none);
@@ -344,6 +386,9 @@ static bool process_handle(struct process *process, const struct control_message
                 message->type == CONTROL_PREPARED ? PROCESS_PREPARED : PROCESS_REFUSED;
         evtimer_del(process->answer_timer);
         process->events->on_answer(process->master, process);
+        return true;
+    case CONTROL_PONG:
+        process->pinged_ms = 0;
         return true;
     case CONTROL_LISTED:
         if (process->listing == 0 || message->generation != process->listing)

@@ -60,6 +60,7 @@ struct process {
     uint32_t listing;    /* CONTROL_SESSIONS that it has yet to answer; 0: none */
     unsigned failures;   /* exits in a row, each soon after its start */
     uint64_t started_ms;
+    uint64_t pinged_ms;           /* when it was asked what it has not answered; 0 */
     bool sandboxed;               /* it has said what has come of its sandbox: */
     struct sandbox_state sandbox; /* for people, as it comes from the process itself */
     bool forbidden;               /* it has said that it dies of a system call: */
@@ -93,6 +94,21 @@ void process_tell_message(struct process *process, const struct control_message 
 /* Sends PREPARE and expects an answer in good time. */
 void process_prepare(struct process *process, uint32_t generation,
                      const struct control_fds *fds);
+
+/* Goes on with a process that an earlier image of this program started and that has no
+ * question open; takes `control_fd`. */
+bool process_adopt(struct process *process, pid_t pid, int control_fd,
+                   uint32_t generation, struct error *error) MUST_CHECK;
+
+/* Has it count on this page, which is taken, in place of a new one. */
+bool process_take_page(struct process *process, int stats_fd,
+                       struct error *error) MUST_CHECK;
+
+/* Asks for a sign of life, if it serves, is not to end, and none is awaited. */
+void process_ping(struct process *process);
+
+/* For how long one has been awaited. */
+uint64_t process_silent_ms(const struct process *process);
 
 /* To be called when waitpid has returned its pid. */
 void process_reaped(struct process *process, int status);

@@ -125,15 +125,21 @@ static bool find_address(const struct prove_options *options, char text[ADDRESS_
         return false;
     const struct config_listener *listener = find_listener(config, options->listener);
     const bool found = listener && listener->addresses.count > 0;
-    if (found)
+    if (found && address_activation_name(&listener->addresses.items[0]))
+        (void)error_set(error,
+                        "%s: where %s listens, the service manager knows; name HOST:PORT",
+                        options->file, listener->addresses.items[0].text);
+    else if (found)
         reach_address(&listener->addresses.items[0], text);
     else if (options->listener)
         (void)error_set(error, "%s: there is no listener \"%s\" with an address",
                         options->file, options->listener);
     else
         (void)error_set(error, "%s: there is no listener with an address", options->file);
+    const bool reachable =
+        found && !address_activation_name(&listener->addresses.items[0]);
     config_free(config);
-    return found;
+    return reachable;
 }
 
 static void prove_free(struct prove *prove)

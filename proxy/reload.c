@@ -17,13 +17,13 @@ static void reload_prepare(struct master *master);
 static bool reload_reduce(struct master *master);
 static bool reload_is_refused(const struct master *master);
 static void reload_drop(struct master *master);
-static void reload_resolve(struct master *master);
 static void reload_check_identity(struct master *master);
 static void reload_check_fixed(struct master *master);
 static void reload_start_fleet(struct master *master);
 static void reload_conclude(struct master *master);
 static void reload_accept(struct master *master);
 static void reload_refuse(struct master *master);
+static const char *reload_first_error(const struct master *master);
 static void reload_log_findings(const struct master *master);
 static bool reload_was_logged(const struct master *master, const char *text);
 static size_t reload_address_count(const struct config *config);
@@ -63,6 +63,10 @@ static void reload_begin_renewal(struct master *master)
 
 void reload_consider(struct master *master)
 {
+    if (upgrade_is_pending(master) && master->state == MASTER_SERVING) {
+        upgrade_consider(master);
+        return;
+    }
     switch (master->state) {
     case MASTER_STARTING:
     case MASTER_RELOADING:
@@ -76,10 +80,17 @@ void reload_consider(struct master *master)
         else if (master->renewal_wanted && !fleet_is_preparing(master))
             reload_begin_renewal(master);
         return;
+    case MASTER_LAME_DUCK:
     case MASTER_DRAINING:
     case MASTER_STOPPING:
         return;
     }
+}
+
+void reload_forget(struct master *master)
+{
+    if (master->next)
+        reload_drop(master);
 }
 
 void reload_give_up(struct master *master)
@@ -94,11 +105,18 @@ static void reload_capture(struct master *master, const struct source *source)
     bool first = !master->current;
 
     ledger_note_state(master, first ? MASTER_STARTING : MASTER_RELOADING);
+    if (!first && !master->renewing)
+        notify_reloading(&master->notify, "reloading");
     master->reductions = 0;
     master->next = generation_capture(source, ++master->last_generation, &master->report);
     if (!master->next || master->next->bundle_fd < 0) {
         reload_conclude(master);
         return;
+    }
+    /* Whoever tries reads lines of text. */
+    if (master->trial) {
+        master->next->config->log.format = LOG_FORMAT_TEXT;
+        master->next->config->log.target = LOG_PLACE_STDERR;
     }
     log_target_prepare(master);
     if (first) {
@@ -114,24 +132,11 @@ static void reload_capture(struct master *master, const struct source *source)
 
 static void reload_prepare(struct master *master)
 {
-    reload_resolve(master);
     master->served = master->next->offered;
     fleet_prepare(master);
+    /* What is known of names already stands; the others are asked about meanwhile. */
+    resolver_prepare(master->resolver, master->next->config, &master->report);
     reload_consider(master);
-}
-
-/* What is known of names already stands; the others are asked about meanwhile. */
-static void reload_resolve(struct master *master)
-{
-    const struct config *config = master->next->config;
-    struct error error;
-
-    if (!resolver_is_needed(config))
-        return;
-    if (fleet_start_resolver(master, &error))
-        resolver_prepare(master->resolver, config, &master->report);
-    else
-        report_add(&master->report, REPORT_ERROR, NULL, 0, "%s", error.text);
 }
 
 static void reload_check_identity(struct master *master)
@@ -153,13 +158,14 @@ static void reload_check_fixed(struct master *master)
 
     /* What `auto` meant when Pawl started, it means until it ends. */
     if (config->proxy.workers != old->workers && workers != master->worker_count)
-        report_add(&master->report, REPORT_ERROR, config->file,
-                   config->proxy.section.line,
-                   "workers would change from %u to %u, which needs a restart",
-                   master->worker_count, workers);
+        report_add(
+            &master->report, REPORT_ERROR, config->file, config->proxy.section.line,
+            "workers would change from %u to %u, which needs an upgrade or a restart",
+            master->worker_count, workers);
     if (strcmp(old->user, config->proxy.user) != 0)
         report_add(&master->report, REPORT_ERROR, config->file, config->proxy.user_line,
-                   "user would change from \"%s\" to \"%s\", which needs a restart",
+                   "user would change from \"%s\" to \"%s\", which needs an upgrade or a "
+                   "restart",
                    old->user, config->proxy.user);
     if (config_may_lack(master->current->config) != config_may_lack(config))
         report_add(&master->report, REPORT_ERROR, config->file,
@@ -176,9 +182,11 @@ static void reload_start_fleet(struct master *master)
 
     reload_check_identity(master);
     master->sockets.workers = config_worker_count(config);
-    sockets_prepare(&master->sockets, config, &master->report);
-    console_prepare(master->console, config, &master->report);
-    admin_sockets_prepare(&master->admin_sockets, config, &master->report);
+    if (!master->trial) {
+        sockets_prepare(&master->sockets, config, &master->report);
+        console_prepare(master->console, config, &master->report);
+        admin_sockets_prepare(&master->admin_sockets, config, &master->report);
+    }
     bool hopeless = master->report.errors > 0;
     if (!fleet_start(master, hopeless ? 1 : master->sockets.workers, &error)) {
         report_add(&master->report, REPORT_ERROR, NULL, 0, "%s", error.text);
@@ -268,16 +276,27 @@ static void reload_accept(struct master *master)
     bool first = !master->current;
     const struct config *config = master->next->config;
     struct log_line line;
+    struct error error;
 
+    if (master->trial) {
+        trial_pass(stdout);
+        master_stop(master, 0);
+        return;
+    }
+    if (first && !sockets_begin(&master->sockets, &error))
+        log_error("%s", error.text);
     window_follow(master, &config->tls);
-    resolver_settle(master->resolver, config);
-    resolve_send_all(master, config);
+    takeover_carry_counters(master);
+    if (!first)
+        sockets_retire(&master->sockets);
     generation_free(master->current);
     master->current = master->next;
     master->next = NULL;
     ledger_note_state(master, MASTER_SERVING);
     ledger_note_accepted(master);
     log_target_commit(master);
+    resolver_settle(master->resolver, master->current->config);
+    resolve_send_all(master, master->current->config);
     fleet_commit(master);
     sockets_commit(&master->sockets);
     admin_sockets_commit(&master->admin_sockets);
@@ -301,8 +320,11 @@ static void reload_accept(struct master *master)
     log_end(&line);
     if (first)
         log_target_started(master);
+    if (first || !master->renewing)
+        master_notify_ready(master);
     if (first && master->on_ready)
         master->on_ready(master->on_ready_argument);
+    takeover_finish(master);
 }
 
 static void reload_refuse(struct master *master)
@@ -312,13 +334,28 @@ static void reload_refuse(struct master *master)
     ledger_note_result(master, RELOAD_REFUSED, &master->report);
     reload_drop(master);
     if (master->current) {
-        if (!master->renewing)
+        if (!master->renewing) {
             log_error("reload refused, the configuration in service stays (errors=%zu)",
                       errors);
+            master_notify_ready(master);
+        }
         return;
     }
+    if (takeover_go_back(master, reload_first_error(master)))
+        return;
     log_error("not started (errors=%zu)", errors);
     master_stop(master, 1);
+}
+
+static const char *reload_first_error(const struct master *master)
+{
+    const struct report *report = &master->report;
+
+    for (size_t i = 0; i < report->count; i++) {
+        if (report->entries[i].level != REPORT_WARNING)
+            return report->entries[i].text;
+    }
+    return "the configuration is refused";
 }
 
 /* Nothing of `next` goes into service. */
@@ -330,8 +367,8 @@ static void reload_drop(struct master *master)
     admin_sockets_abort(&master->admin_sockets);
     generation_free(master->next);
     master->next = NULL;
-    fleet_settle(master);
     resolver_settle(master->resolver, master->current ? master->current->config : NULL);
+    fleet_settle(master);
     if (master->current)
         ledger_note_state(master, MASTER_SERVING);
     if (master->renewing)

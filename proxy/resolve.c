@@ -8,6 +8,7 @@
 #include "proxy/resolver_role.h"
 #include "proxy/worker.h"
 
+static struct process *resolve_process(const struct master *master);
 static bool resolve_ask(void *argument, uint32_t id, const char *host);
 static void resolve_on_change(void *argument);
 static void resolve_on_settled(void *argument);
@@ -50,8 +51,9 @@ void resolve_send_all(struct master *master, const struct config *config)
     }
 }
 
-bool resolve_on_message(struct master *master, const struct control_message *message)
+bool resolve_on_message(void *argument, const struct control_message *message)
 {
+    struct master *master = argument;
     struct resolved resolved;
 
     if (message->number[RESOLVED_FOUND] == 0) {
@@ -70,7 +72,7 @@ static bool resolve_ask(void *argument, uint32_t id, const char *host)
 {
     struct master *master = argument;
     struct control_message message = {.type = CONTROL_RESOLVE};
-    struct process *process = fleet_resolver(master);
+    struct process *process = resolve_process(master);
 
     if (!process || process->pid <= 0)
         return false;
@@ -96,9 +98,19 @@ static void resolve_on_settled(void *argument)
 
 static void resolve_on_hang(void *argument)
 {
-    struct process *process = fleet_resolver(argument);
+    struct process *process = resolve_process(argument);
 
     log_error("the resolver has been stuck for a minute; it is replaced");
     if (process)
         process_kill(process);
+}
+
+/* NULL: there is none yet. */
+static struct process *resolve_process(const struct master *master)
+{
+    for (size_t i = 0; i < master->process_count; i++) {
+        if (master->processes[i].role == &resolver_role)
+            return &master->processes[i];
+    }
+    return NULL;
 }

@@ -38,16 +38,17 @@ static void role_close(struct role_process *process);
 static void role_on_control(evutil_socket_t fd, short what, void *argument);
 static bool role_handle(struct role_process *process,
                         const struct control_message *message, struct control_fds *fds);
+static bool role_answer_ping(void);
 static bool role_list_sessions(struct role_process *process,
                                const struct control_message *message,
                                struct control_fds *fds);
 static void role_take_tickets(struct role_process *process,
                               const struct control_message *message);
+static void role_take_addresses(struct role_process *process,
+                                const struct control_message *message);
 static void role_take_log(struct role_process *process,
                           const struct control_message *message, struct control_fds *fds);
 static void role_on_log_cut(void *argument);
-static void role_take_addresses(struct role_process *process,
-                                const struct control_message *message);
 static bool role_prepare(struct role_process *process,
                          const struct control_message *message,
                          const struct control_fds *fds);
@@ -205,7 +206,8 @@ static void role_on_control(evutil_socket_t fd, short what, void *argument)
             event_base_loopbreak(process->base);
             return;
         case CONTROL_CLOSED:
-            log_warning("the master is gone: finishing what is open, then exiting");
+            log_info(
+                "the master is gone or replaced: finishing what is open, then exiting");
             event_del(process->control_event);
             process->role->drain(process->self);
             return;
@@ -269,6 +271,8 @@ static bool role_handle(struct role_process *process,
         return true;
     case CONTROL_STOP:
         return false;
+    case CONTROL_PING:
+        return role_answer_ping();
     case CONTROL_START:
     case CONTROL_SANDBOXED:
     case CONTROL_FORBIDDEN:
@@ -277,6 +281,7 @@ static bool role_handle(struct role_process *process,
     case CONTROL_RESOLVED:
     case CONTROL_PREPARED:
     case CONTROL_REFUSED:
+    case CONTROL_PONG:
     case CONTROL_LISTED:
     case CONTROL_LOG_CUT:
     case CONTROL_TYPE_END:
@@ -284,6 +289,17 @@ static bool role_handle(struct role_process *process,
         return true;
     }
     return true;
+}
+
+static bool role_answer_ping(void)
+{
+    const struct control_message pong = {.type = CONTROL_PONG};
+    struct error error;
+
+    if (control_send(ROLE_CONTROL_FD, &pong, NULL, &error))
+        return true;
+    log_error("%s", error.text);
+    return false;
 }
 
 static bool role_list_sessions(struct role_process *process,
@@ -313,6 +329,16 @@ static void role_take_tickets(struct role_process *process,
     memcpy(&ring, message->text, sizeof(ring));
     process->role->take_tickets(process->self, &ring);
     ticket_ring_wipe(&ring);
+}
+
+static void role_take_addresses(struct role_process *process,
+                                const struct control_message *message)
+{
+    struct resolved resolved;
+
+    memcpy(&resolved, message->text, sizeof(resolved));
+    if (resolved_is_valid(&resolved))
+        process->role->take_addresses(process->self, &resolved);
 }
 
 static void role_take_log(struct role_process *process,
@@ -354,16 +380,6 @@ static void role_on_log_cut(void *argument)
     process->log_cut = process->log_epoch;
     if (!control_send(ROLE_CONTROL_FD, &message, NULL, &error))
         log_debug("%s", error.text);
-}
-
-static void role_take_addresses(struct role_process *process,
-                                const struct control_message *message)
-{
-    struct resolved resolved;
-
-    memcpy(&resolved, message->text, sizeof(resolved));
-    if (resolved_is_valid(&resolved))
-        process->role->take_addresses(process->self, &resolved);
 }
 
 static bool role_prepare(struct role_process *process,

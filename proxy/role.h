@@ -36,11 +36,11 @@ struct role {
     /* `page`: the number of the worker that writes it, or STATS_PAGE_MASTER. */
     void (*take_stats)(void *self, unsigned page, int fd);
     void (*take_tickets)(void *self, const struct ticket_ring *ring);
+    void (*take_query)(void *self, uint32_t id, const char *host);
+    void (*take_addresses)(void *self, const struct resolved *resolved);
     /* Writes records of at most `room` sessions to the page behind `fd` (closed) and says
      * how many these are, and how many there are in all. */
     void (*list_sessions)(void *self, int fd, uint32_t room, uint32_t counts[2]);
-    void (*take_query)(void *self, uint32_t id, const char *host);
-    void (*take_addresses)(void *self, const struct resolved *resolved);
     /* Finish and call event_base_loopexit when done. */
     void (*drain)(void *self);
     void (*close)(void *self);

@@ -133,12 +133,13 @@ enum session_step session_end(struct session *session, enum session_step step,
 /* For steps: gives up the backend's socket, so that another may be opened. */
 void session_drop_backend(struct session *session);
 
+/* For steps: the backend's target counts this session no more. */
+void session_leave_target(struct session *session);
+
 enum { SESSION_PEER_TEXT_MAX = 62 };
 
 /* Address and port as people write them, into `text` of that size. */
 const char *session_peer_text(const struct session_peer *peer, char *text);
-/* For steps: the backend's target counts this session no more. */
-void session_leave_target(struct session *session);
 
 /* For steps: notes who the client is. */
 void session_set_peer(struct session *session, const struct sockaddr *peer);

@@ -23,7 +23,13 @@
 #include "proxy/reason.h"
 #include "proxy/session_state.h"
 
-enum { STATS_VERSIONS = TLS_1_3 + 1, STATS_BACKENDS = 64 };
+enum {
+    STATS_VERSIONS = TLS_1_3 + 1,
+    STATS_BACKENDS = 256,
+    /* To be raised when a place in a page gets another meaning: an upgrade carries the
+     * counters on only where this is the same. */
+    STATS_LAYOUT = 1
+};
 
 /* The number of the master's page; those of workers have theirs. */
 #define STATS_PAGE_MASTER UINT32_MAX

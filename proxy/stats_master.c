@@ -10,8 +10,8 @@ enum { READ_ATTEMPTS = 100 };
 
 static const char *const state_names[MASTER_STATES] = {
     [MASTER_STARTING] = "starting",   [MASTER_SERVING] = "serving",
-    [MASTER_RELOADING] = "reloading", [MASTER_DRAINING] = "draining",
-    [MASTER_STOPPING] = "stopping",
+    [MASTER_RELOADING] = "reloading", [MASTER_LAME_DUCK] = "lame duck",
+    [MASTER_DRAINING] = "draining",   [MASTER_STOPPING] = "stopping",
 };
 
 static const char *const result_names[RELOAD_RESULTS] = {

@@ -19,6 +19,7 @@ enum master_state {
     MASTER_STARTING, /* the first configuration is being prepared */
     MASTER_SERVING,
     MASTER_RELOADING, /* another one is */
+    MASTER_LAME_DUCK, /* not ready any more, but accepting still */
     MASTER_DRAINING,  /* workers finish their sessions */
     MASTER_STOPPING   /* everything ends now */
 };
@@ -44,7 +45,7 @@ struct stats_process {
     char role[STATS_ROLE_MAX]; /* set before the process is counted */
     uint64_t index;
     uint64_t pid;        /* 0: not running */
-    uint64_t started_ms; /* last */
+    uint64_t started_ms; /* last; 0: there is no such process */
     uint64_t restarts;
     uint64_t serving;    /* 1: it has a configuration in service */
     uint64_t uid;        /* that it runs as */

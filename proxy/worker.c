@@ -27,8 +27,8 @@ static void worker_take_listener(void *self, const char *address, int fd);
 static void worker_take_channel(void *self, int fd);
 static void worker_take_stats(void *self, unsigned page, int fd);
 static void worker_take_tickets(void *self, const struct ticket_ring *ring);
-static void worker_list_sessions(void *self, int fd, uint32_t room, uint32_t counts[2]);
 static void worker_take_addresses(void *self, const struct resolved *resolved);
+static void worker_list_sessions(void *self, int fd, uint32_t room, uint32_t counts[2]);
 static void worker_on_tickets_end(void *argument);
 static void worker_on_residue_due(void *argument);
 static void worker_drain(void *self);
@@ -51,8 +51,8 @@ const struct role worker_role = {
     .take_channel = worker_take_channel,
     .take_stats = worker_take_stats,
     .take_tickets = worker_take_tickets,
-    .list_sessions = worker_list_sessions,
     .take_addresses = worker_take_addresses,
+    .list_sessions = worker_list_sessions,
     .drain = worker_drain,
     .close = worker_close,
 };
@@ -258,6 +258,16 @@ static void worker_take_tickets(void *self, const struct ticket_ring *ring)
     worker_on_tickets_end(worker);
 }
 
+static void worker_take_addresses(void *self, const struct resolved *resolved)
+{
+    struct address addresses[RESOLVED_MAX];
+    struct worker *worker = self;
+
+    for (size_t i = 0; i < resolved->count; i++)
+        addresses[i] = resolved_address(&resolved->items[i]);
+    pool_set_resolved(&worker->pools, resolved->name, addresses, resolved->count);
+}
+
 static void worker_list_sessions(void *self, int fd, uint32_t room, uint32_t counts[2])
 {
     struct worker *worker = self;
@@ -272,16 +282,6 @@ static void worker_list_sessions(void *self, int fd, uint32_t room, uint32_t cou
     if (records)
         counts[0] = (uint32_t)session_record_list(worker, records, room);
     stats_page_unmap(records, room * sizeof(*records));
-}
-
-static void worker_take_addresses(void *self, const struct resolved *resolved)
-{
-    struct address addresses[RESOLVED_MAX];
-    struct worker *worker = self;
-
-    for (size_t i = 0; i < resolved->count; i++)
-        addresses[i] = resolved_address(&resolved->items[i]);
-    pool_set_resolved(&worker->pools, resolved->name, addresses, resolved->count);
 }
 
 /* Also without a word from the master: no key outlives its end here. */

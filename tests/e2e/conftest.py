@@ -109,7 +109,7 @@ def pawl(folder, serve, running, app_cert):
     """
     def start(backend=None, *, workers=1, certificates=None, listen=None, limits=None,
               backend_keys=None, extra=None, descriptors=None, ready=True, wrapper=(),
-              binary=None):
+              binary=None, environment=None):
         backends = backend if isinstance(backend, (list, tuple)) else [backend]
         addresses = [getattr(item, "address", item) or free_address() for item in backends]
         sections = settings.basic(listen or free_address(), certificates or [app_cert],
@@ -118,7 +118,7 @@ def pawl(folder, serve, running, app_cert):
         sections["backend app"].update(backend_keys or {})
         for title, keys in (extra or {}).items():
             sections.setdefault(title, {}).update(keys)
-        proxy = Pawl.from_sections(folder, sections)
+        proxy = Pawl.from_sections(folder, sections, environment)
         proxy.probe = _common_probe(backends)
         proxy.descriptors = descriptors
         proxy.wrapper = list(wrapper)

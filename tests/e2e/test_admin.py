@@ -9,7 +9,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from harness.admin import Admin
+from harness.admin import Admin, total
 from harness.backends import echo
 from harness.ports import accepts, free_address, split_address
 from harness.pawl import command
@@ -176,6 +176,25 @@ def test_draining_is_not_ready_and_still_healthy(watched):
     assert admin.status()["ready"] is False
     client.close()
     assert proxy.wait_exit() == 0
+
+
+@pytest.mark.parametrize("required", ["yes", "no"])
+def test_a_backend_that_is_down_matters_if_it_is_required(watched, serve, required):
+    keys = {"check": "connect", "check_interval": "100ms", "fall": 1, "rise": 1,
+            "required": required}
+    backend = serve(echo)
+    proxy, admin = watched(backend=backend, workers=2, backend_keys=keys)
+    proxy.allow_log("backend address")
+    assert admin.text("/readyz") == "ready\n"
+    backend.stop()
+    wait_until(lambda: total(admin.metrics(), "backend_down", backend="app") == 2,
+               "both workers to see it down")
+    code, _, body = admin.ask("/readyz")
+    assert (code, body) == ((503, 'backend "app" is down\n') if required == "yes" else
+                            (200, "ready\n"))
+    assert admin.text("/healthz") == "ok\n"
+    serve(echo, address=backend.address)
+    wait_until(lambda: admin.ask("/readyz")[0] == 200, "it to be ready again")
 
 
 def test_a_worker_that_stays_away_is_unhealthy(watched):

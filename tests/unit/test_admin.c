@@ -53,7 +53,7 @@ static void a_process_may_be_missing_for_a_while(void **state)
     lab->master.processes[0].index = 3;
     lab->master.process_count = 1;
     lab->status.wall_ms = 100000;
-    lab->master.processes[0].missing_ms = 95000;
+    lab->master.processes[0].missing_ms = 97000;
     assert_int_equal(code_of("/healthz", "ok"), 200);
     lab->master.processes[0].missing_ms = 93000;
     assert_int_equal(code_of("/healthz", "worker 3 has been missing for 7 seconds"), 503);

@@ -13,19 +13,18 @@
 
 #include <cmocka.h>
 
-#include "proxy/session.h"
 #include "proxy/worker.h"
 #include "tests/unit/net_pair.h"
 
 enum { WAIT_MS = 1000, CONNECT_TIMEOUT_MS = 300, START_MS = 5000, REST_MS = 10000 };
 
+static struct stats_worker stats;
+static struct worker worker = {.stats = &stats};
 static struct scratch scratch;
 static struct config_backend backend;
 static struct config config = {.limits.connect_timeout_ms = CONNECT_TIMEOUT_MS,
                                .backends = &backend,
                                .backend_count = 1};
-static struct stats_worker stats;
-static struct worker worker = {.stats = &stats};
 static struct snapshot snapshot = {.config = &config};
 static struct session session;
 static uint64_t clock_ms;
@@ -72,6 +71,7 @@ static int begin(void **state)
     snapshot.pools = pool_set_take(&worker.pools, &config);
     held[0] = held[1] = -1;
     net_pair_tcp(fds);
+    stats = (struct stats_worker){0};
     session = (struct session){.state = SESSION_CONNECT,
                                .worker = &worker,
                                .snapshot = &snapshot,

@@ -59,14 +59,6 @@ static void words_without_a_check_are_refused(void **state)
                    "send");
 }
 
-static void nobody_waits_for_a_backend_that_is_not_checked(void **state)
-{
-    (void)state;
-    assert_problem(BACKEND "required = yes\n",
-                   "a.ini:8: backend \"app\": required = yes needs check = connect or "
-                   "send, as nobody would know whether it is down");
-}
-
 static void more_names_than_are_resolved_are_refused(void **state)
 {
     (void)state;
@@ -100,7 +92,6 @@ int main(void)
         cmocka_unit_test(names_may_lead_anywhere_until_they_are_resolved),
         cmocka_unit_test(a_check_has_all_it_needs),
         cmocka_unit_test(words_without_a_check_are_refused),
-        cmocka_unit_test(nobody_waits_for_a_backend_that_is_not_checked),
         cmocka_unit_test(more_names_than_are_resolved_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,10 +91,10 @@ static int begin(void **state)
                              .scratch = &scratch,
                              .keyholder = sign_lab.signer,
                              .current = &snapshot};
-    TAILQ_INIT(&worker.sessions);
     pool_set_init(&worker.pools, sign_lab.base);
     snapshot.pools = pool_set_take(&worker.pools, &config);
     pool_set_follow(&worker.pools, &config);
+    TAILQ_INIT(&worker.sessions);
     log_fd = memfd_create("log", MFD_CLOEXEC);
     saved_stderr = dup(STDERR_FILENO);
     (void)dup2(log_fd, STDERR_FILENO);

@@ -79,6 +79,33 @@ static void requests_wait_for_the_first_channel(void **state)
     tls_pair_close(&pair);
 }
 
+static void signatures_are_counted(void **state)
+{
+    (void)state;
+    struct sign_counts counts = {.made = 0};
+    struct tls_pair pairs[3];
+    keyholder_client_count(sign_lab.signer, &counts);
+    for (size_t i = 0; i < 3; i++) {
+        sign_lab_open_pair(&pairs[i], 0, PAIR_TLS13);
+        sign_lab_bring_to_signature(&pairs[i]);
+    }
+    assert_int_equal(counts.waiting, 3);
+    tls_pair_close(&pairs[0]);
+    assert_int_equal(counts.waiting, 2);
+    assert_true(sign_lab_complete(&pairs[1]));
+    assert_true(sign_lab_complete(&pairs[2]));
+    uint64_t timed = 0;
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+        timed += counts.latency_us.buckets[i];
+    assert_int_equal(counts.waiting, 0);
+    assert_int_equal(counts.made, 2);
+    assert_int_equal(timed, 2);
+    assert_true(counts.latency_us.sum > 0);
+    assert_int_equal(counts.refused + counts.resent, 0);
+    tls_pair_close(&pairs[1]);
+    tls_pair_close(&pairs[2]);
+}
+
 static void freed_job_is_not_missed_by_its_reply(void **state)
 {
     (void)state;
@@ -165,6 +192,7 @@ int main(void)
         TEST(owner_is_told_once_and_from_the_event_loop),
         TEST(lost_keyholder_costs_time_not_the_handshake),
         ALONE_TEST(requests_wait_for_the_first_channel),
+        TEST(signatures_are_counted),
         TEST(freed_job_is_not_missed_by_its_reply),
         TEST(unsent_job_can_be_freed),
         TEST(job_may_outlive_the_client),

@@ -2,6 +2,7 @@
 #include "proxy/sockets.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,12 +13,14 @@
 
 #include <cmocka.h>
 
+#include "proxy/half_open.h"
 #include "tests/unit/net_pair.h"
 
 enum { WORKERS = 3 };
 
 static struct sockets sockets;
 static struct report report;
+static struct error error;
 static size_t fds_before;
 static char file[] = "proxy.ini";
 static struct config_listener listeners[2];
@@ -234,6 +237,119 @@ static void an_aborted_address_can_be_had_again(void **state)
     assert_true(answers(&address));
 }
 
+static int queue_length(const struct address *address)
+{
+    return half_open_count(
+        ntohs(((const struct sockaddr_in *)&address->storage)->sin_port));
+}
+
+static void adopted_sockets_serve_alone_until_the_new_ones_begin(void **state)
+{
+    const struct address address = free_address();
+    int accepting = 1;
+    socklen_t length = sizeof accepting;
+    (void)state;
+    sockets.workers = 1;
+    prepare(&address, NULL);
+    const int fd = fcntl(sockets.groups[0].fds[0], F_DUPFD_CLOEXEC, 0);
+    sockets_close(&sockets);
+    sockets.workers = WORKERS;
+    assert_true(sockets_adopt(&sockets, &address, fd, &error));
+    prepare(&address, NULL);
+    assert_int_equal(report.count, 0);
+    assert_int_equal(sockets.groups[0].count, WORKERS);
+    assert_int_equal(sockets.groups[0].fds[0], fd);
+    for (unsigned i = 1; i < WORKERS; i++) {
+        assert_true(sockets_revive(&sockets.groups[0], i, &error));
+        assert_int_equal(getsockopt(sockets.groups[0].fds[i], SOL_SOCKET, SO_ACCEPTCONN,
+                                    &accepting, &length),
+                         0);
+        assert_int_equal(accepting, 0);
+    }
+    assert_true(sockets_begin(&sockets, &error));
+    assert_int_equal(getsockopt(sockets.groups[0].fds[WORKERS - 1], SOL_SOCKET,
+                                SO_ACCEPTCONN, &accepting, &length),
+                     0);
+    assert_int_equal(accepting, 1);
+}
+
+static void more_sockets_than_workers_are_all_for_somebody(void **state)
+{
+    const struct address address = free_address();
+    (void)state;
+    prepare(&address, NULL);
+    sockets.workers = 2;
+    const struct socket_group *group = &sockets.groups[0];
+    for (unsigned i = 0; i < WORKERS; i++)
+        assert_int_equal(sockets_is_for(&sockets, group, i, 0) +
+                             sockets_is_for(&sockets, group, i, 1),
+                         1);
+}
+
+static void settling_lets_in_who_was_on_the_way_and_nobody_else(void **state)
+{
+    const struct address address = free_address();
+    (void)state;
+    sockets.workers = 1;
+    prepare(&address, NULL);
+    const int early = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(
+        connect(early, (const struct sockaddr *)&address.storage, address.length), 0);
+    assert_int_equal(queue_length(&address), 1); /* it has said nothing yet */
+    assert_int_equal(sockets_count_arriving(&sockets), 1);
+    sockets_settle(&sockets);
+    const int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(
+        connect(late, (const struct sockaddr *)&address.storage, address.length), -1);
+    assert_int_equal(send(early, "x", 1, 0), 1);
+    net_wait(sockets.groups[0].fds[0], POLLIN);
+    const int taken = accept4(sockets.groups[0].fds[0], NULL, NULL, SOCK_CLOEXEC);
+    assert_true(taken >= 0);
+    assert_int_equal(sockets_count_arriving(&sockets), 0);
+    assert_false(net_is_ready(late, POLLOUT));
+    (void)close(taken);
+    (void)close(early);
+    (void)close(late);
+}
+
+static void retiring_closes_the_door_of_what_is_no_longer_wanted(void **state)
+{
+    const struct address kept = free_address(), gone = free_address();
+    (void)state;
+    prepare(&kept, &gone);
+    sockets_commit(&sockets);
+    prepare(&kept, NULL);
+    sockets_retire(&sockets);
+    assert_true(answers(&kept));
+    const int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(connect(late, (const struct sockaddr *)&gone.storage, gone.length),
+                     -1);
+    assert_int_equal(queue_length(&gone), 0);
+    assert_false(net_is_ready(late, POLLOUT));
+    (void)close(late);
+}
+
+static void inherited_sockets_are_for_all_and_stay_open(void **state)
+{
+    static struct activation handed_over;
+    struct address there, address = {.storage.ss_family = AF_UNSPEC};
+    (void)state;
+    assert_true(activation_add(&handed_over, "web", net_listen(&there), &error));
+    (void)snprintf(address.text, sizeof address.text, "systemd:web");
+    sockets.activation = &handed_over;
+    prepare(&address, NULL);
+    assert_int_equal(report.count, 0);
+    for (unsigned i = 0; i < WORKERS; i++)
+        assert_true(sockets_is_for(&sockets, &sockets.groups[0], 0, i));
+    sockets_settle(&sockets);
+    sockets_close(&sockets);
+    assert_true(answers(&there));
+    (void)snprintf(address.text, sizeof address.text, "systemd:api");
+    prepare(&address, NULL);
+    assert_int_equal(report.errors, 1);
+    activation_close(&handed_over);
+}
+
 static void close_gives_the_ports_back(void **state)
 {
     const struct address address = free_address();
@@ -261,6 +377,11 @@ int main(void)
         TEST(abort_closes_only_what_is_new),
         TEST(abort_keeps_what_would_have_gone),
         TEST(an_aborted_address_can_be_had_again),
+        TEST(adopted_sockets_serve_alone_until_the_new_ones_begin),
+        TEST(more_sockets_than_workers_are_all_for_somebody),
+        TEST(settling_lets_in_who_was_on_the_way_and_nobody_else),
+        TEST(retiring_closes_the_door_of_what_is_no_longer_wanted),
+        TEST(inherited_sockets_are_for_all_and_stay_open),
         TEST(close_gives_the_ports_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -85,6 +86,34 @@ static void a_new_worker_keeps_counters_and_drops_gauges(void **state)
     assert_int_equal(stats.sessions[0], 0);
 }
 
+static void a_backend_has_one_place_by_its_name(void **state)
+{
+    static struct stats_worker stats;
+
+    (void)state;
+    struct stats_backend *app = stats_backend_of(&stats, "app");
+    assert_string_equal(app->name, "app");
+    assert_ptr_not_equal(stats_backend_of(&stats, "api"), app);
+    assert_ptr_equal(stats_backend_of(&stats, "app"), app);
+}
+
+static void backends_without_a_place_share_the_last(void **state)
+{
+    static struct stats_worker stats;
+    char name[CONFIG_NAME_MAX];
+
+    (void)state;
+    for (int i = 0; i < STATS_BACKENDS - 1; i++) {
+        (void)snprintf(name, sizeof(name), "%d", i);
+        assert_string_equal(stats_backend_of(&stats, name)->name, name);
+    }
+    struct stats_backend *last = &stats.backends[STATS_BACKENDS - 1];
+    assert_ptr_equal(stats_backend_of(&stats, "one more"), last);
+    assert_ptr_equal(stats_backend_of(&stats, "and another"), last);
+    assert_string_equal(last->name, "");
+    assert_ptr_not_equal(stats_backend_of(&stats, "7"), last);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -92,6 +121,8 @@ int main(void)
         cmocka_unit_test(a_read_only_descriptor_cannot_be_written_through),
         cmocka_unit_test(a_page_keeps_its_size),
         cmocka_unit_test(what_is_no_page_is_refused),
+        cmocka_unit_test(a_backend_has_one_place_by_its_name),
+        cmocka_unit_test(backends_without_a_place_share_the_last),
         cmocka_unit_test(a_new_worker_keeps_counters_and_drops_gauges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -247,6 +247,21 @@ static void ticket_resumes(void **state)
     assert_true(connect_to(&server));
 }
 
+static void tickets_are_counted(void **state)
+{
+    (void)state;
+    struct ticket_counts counts = {.issued = 0};
+    ticket_keys_count(server.tickets.keys, &counts);
+    give_keys();
+    assert_false(connect_to(&server));
+    assert_true(connect_to(&server));
+    assert_int_equal(counts.issued, 2);
+    assert_int_equal(counts.accepted, 1);
+    assert_false(connect_to(&other));
+    assert_int_equal(counts.rejected, 1);
+    assert_int_equal(counts.accepted, 1);
+}
+
 static void ticket_of_one_worker_resumes_on_another(void **state)
 {
     (void)state;
@@ -385,6 +400,7 @@ int main(void)
         RING(ring_keeps_its_promise_for_ever),
         RING(long_sleep_ends_every_key),
         TEST(ticket_resumes),
+        TEST(tickets_are_counted),
         TEST(ticket_of_one_worker_resumes_on_another),
         TEST(ticket_is_for_its_binding_alone),
         TEST(older_key_still_opens),

@@ -36,6 +36,7 @@ class Pawl:
         self.descriptors = None  # how many files each process may have open
         self.binary = BINARY
         self.wrapper = []  # a program with arguments that becomes pawl
+        self.handed_over = []  # descriptors that it gets
         self.guarded = False  # a client without more ado is refused: do not look
         self._arguments = [str(argument) for argument in arguments]
         self._environment = {**os.environ, **(environment or {})}
@@ -48,11 +49,12 @@ class Pawl:
     # --- Starting and configuring.
 
     @classmethod
-    def from_sections(cls, folder, sections):
+    def from_sections(cls, folder, sections, environment=None):
         """`pawl run` on a proxy.ini made of `sections` (kept; change and `reload()`)."""
         listen = [address for title, keys in sections.items() if title.startswith("listener")
                   for address in _addresses(keys["address"])]
-        pawl = cls(folder, ["run", "-c", Path(folder) / "proxy.ini"], listen)
+        pawl = cls(folder, ["run", "-c", Path(folder) / "proxy.ini"], listen,
+                   environment)
         pawl.sections = sections
         pawl.write_config()
         return pawl
@@ -66,11 +68,11 @@ class Pawl:
 
     def start(self):
         limit = [f"--nofile={self.descriptors}:{self.descriptors}"]
-        wrapper = ["prlimit", *limit] if self.descriptors else []
+        wrapper = [*self.wrapper, *(["prlimit", *limit] if self.descriptors else [])]
         self.process = subprocess.Popen(
-            [*wrapper, *self.wrapper, self.binary, *self._arguments], cwd=self.folder, env=self._environment,
+            [*wrapper, self.binary, *self._arguments], cwd=self.folder, env=self._environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True)
+            start_new_session=True, pass_fds=self.handed_over)
         self.log = LineReader(self.process.stderr)
         self.output = LineReader(self.process.stdout)
         return self
