@@ -17,7 +17,8 @@ What is promised, exactly:
 - A log that nobody reads costs lines, never time; how many is told.
 - Memory, descriptors and processes at the end are those of the start.
 - /metrics, `pawl status` and the log tell what the clients did.  A killed worker may take one
-  connection that it had accepted but not counted with it.
+  connection that it had accepted but not counted with it; what sessions do after an upgrade
+  that they were there for is in the log, but not in the figures.
 
 `make soak` repeats all this in a random order for SOAK_SECONDS.
 """
@@ -33,7 +34,7 @@ import subprocess
 import time
 
 import pytest
-from harness import hello, procfs
+from harness import binary, hello, procfs
 from harness.admin import Admin, total
 from harness.backends import echo, http
 from harness.certs import Certificate
@@ -47,6 +48,8 @@ from harness.wait import wait_until
 
 WORKERS = 2
 RESIDENTS = 4
+KEPT, FRESH, AWAY, WRK = 4, 3, 2, 4
+CLIENTS = RESIDENTS + KEPT + FRESH + AWAY + WRK  # at any time
 GROWTH_MAX = 1 << 20  # bytes for each process
 
 # How long a wait of the day may take: machines that run tests are busy.
@@ -67,8 +70,8 @@ class Day:
         self.victims = 0  # connections of workers that were killed
         self.hogs = 0  # connections that never were to become a session
         self.residents = [self.resident() for _ in range(RESIDENTS)]
-        self.crowds = [Crowd(self.ledger, self.addresses["web"], kept=4, fresh=3),
-                       Crowd(self.ledger, self.addresses["away"], fresh=2)]
+        self.crowds = [Crowd(self.ledger, self.addresses["web"], KEPT, FRESH),
+                       Crowd(self.ledger, self.addresses["away"], fresh=AWAY)]
 
     def resident(self):
         return Resident(self.ledger, self.addresses["echo"])
@@ -85,7 +88,10 @@ class Day:
                    "long sessions to go on", PATIENT)
 
     def check_unbroken(self):
-        assert not self.ledger.broken, self.ledger.take_broken()
+        broken = self.ledger.take_broken()
+        lines = [line.raw for one in broken
+                 for line in self.proxy.log.find("closed|failed", client=one.client)]
+        assert not broken, "\n".join([*map(str, broken), *lines])
 
     # --- What happens.
 
@@ -201,6 +207,27 @@ class Day:
         self.hogs += 1
         return sock
 
+    def upgrade(self):
+        """Twice; sessions stay where they are, in processes that end with the last one."""
+        for _ in range(2):
+            number = self.done.get("upgrades", 0) + 1
+            version = f"0.1.{number % 10}".encode()
+            binary.install(self.proxy.binary, version)
+            mark = self.proxy.log.mark()
+            self.proxy.signal(signal.SIGUSR2)
+            self.proxy.log.wait_for(f"upgraded: this is pawl {version.decode()}", after=mark,
+                                    seconds=PATIENT)
+            self.note("upgrades")
+            self.go_on()
+
+    def leave_old_processes(self):
+        """All long sessions begin anew: the processes from before upgrades can end."""
+        for _ in range(RESIDENTS):
+            self.change_resident()
+        wait_until(lambda: set(procfs.descendants_of(self.proxy.pid)) ==
+                   set(self.proxy.roles().values()),
+                   "the processes from before the upgrade to end", PATIENT)
+
     def change_resident(self):
         """The one who has been there longest leaves, another comes."""
         self.residents.pop(0).leave()
@@ -240,7 +267,8 @@ def day(pawl, serve, folder, authority, app_cert):
     listeners = {f"listener {name}": {"address": free_address(), "backend": name}
                  for name in ("echo", "away")}
     admin = free_address()
-    proxy = pawl(backends["app"], workers=WORKERS, certificates=[own], extra={
+    program = binary.install(folder / "pawl", binary.VERSION)
+    proxy = pawl(backends["app"], workers=WORKERS, certificates=[own], binary=program, extra={
         "listener web": {"backend": "app"}, **listeners,
         "backend app": {"wait": "10s"},
         "backend echo": {"address": backends["echo"].address, "wait": "10s"},
@@ -263,12 +291,13 @@ def phases_of(day):
     return [(day.renew_certificate, True), (day.reload, True), (day.reload_badly, True),
             (day.kill_keyholders, True), (day.kill_workers, False),
             (day.restart_backend, True), (day.block_log, True),
-            (day.exhaust_descriptors, True), (day.change_resident, True)]
+            (day.exhaust_descriptors, True), (day.upgrade, True),
+            (day.change_resident, True)]
 
 
 def live_through(day, phase, with_wrk):
     """One phase; afterwards everybody has gone on and nobody has a complaint."""
-    wrk = Wrk(day.ledger, day.addresses["web"], day.proxy.folder)
+    wrk = Wrk(day.ledger, day.addresses["web"], day.proxy.folder, WRK)
     with wrk if with_wrk else contextlib.nullcontext():
         started = time.monotonic()
         phase()
@@ -303,6 +332,7 @@ def test_day(day):
     day.check_unbroken()
     watcher.stop()
     assert not watcher.faults and watcher.samples > 1, watcher.faults
+    day.leave_old_processes()
     agree(day)
     after = compare_holdings(day, before)
     drain(day)
@@ -349,18 +379,21 @@ def agree_connections(day):
     metrics = day.admin.metrics()
     accepted = total(metrics, "connections_accepted_total")
     opened, uncounted = day.ledger.opened, kills(day, "worker")
+    adrift = day.done["upgrades"] * CLIENTS
     assert opened - uncounted <= accepted <= opened
     good = total(metrics, "handshakes_total")
     failed = total(metrics, "handshakes_failed_total")
     assert accepted - day.victims <= good + failed <= accepted
     ended = total(metrics, "sessions_ended_total")
-    assert good - day.victims <= ended + RESIDENTS <= good
+    print(opened, accepted, good, failed, day.hogs, ended, day.victims, adrift)
+    assert good - day.victims - adrift <= ended + RESIDENTS <= good
     assert total(metrics, "sessions") == RESIDENTS
     assert total(metrics, "sent_bytes_total") >= 2000 * (opened - day.hogs - day.victims) / 2
     assert total(metrics, "connections_refused_total") == 0
-    lines = len(day.proxy.log.find("session closed|handshake failed"))
+    lines = len(day.proxy.log.find("session closed"))
     lost = sum(int(line["lost"]) for line in day.proxy.log.find("lines were lost"))
-    assert failed + ended - uncounted <= lines + lost <= failed + ended + uncounted
+    print(lines, lost)
+    assert good - day.victims <= lines + lost + RESIDENTS <= good + uncounted
 
 
 def agree_events(day):
