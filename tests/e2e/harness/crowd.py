@@ -33,6 +33,7 @@ class Ledger:
         self.opened = 0  # TCP connections that were made
         self.requests = 0  # answered, lines of residents included
         self.broken = []
+        self.probes = 0  # of them, those that were closed again without a byte
         self.ends_by_pawl = 0  # with close_notify, when that was to be expected
         self._live = set()
         self._lock = threading.Lock()
@@ -236,7 +237,7 @@ class Wrk:
         self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, text=True,
                                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         # One connection is to see whether there is a server.
-        self._ledger.count(opened=self._connections + 1)
+        self._ledger.count(opened=self._connections + 1, probes=1)
         return self
 
     def __exit__(self, kind, *_):
