@@ -17,8 +17,8 @@ What is promised, exactly:
 - A log that nobody reads costs lines, never time; how many is told.
 - Memory, descriptors and processes at the end are those of the start.
 - /metrics, `pawl status` and the log tell what the clients did.  A killed worker may take one
-  connection that it had accepted but not counted with it; what sessions do after an upgrade
-  that they were there for is in the log, but not in the figures.
+  connection that it had accepted but not counted with it; what connections do that were there
+  before an upgrade, from its beginning on, is in the log, but not in the figures.
 
 `make soak` repeats all this in a random order for SOAK_SECONDS.
 """
@@ -38,7 +38,7 @@ from harness import binary, hello, procfs
 from harness.admin import Admin, total
 from harness.backends import echo, http
 from harness.certs import Certificate
-from harness.crowd import Crowd, Ledger, Resident, Wrk
+from harness.crowd import ANSWER, Crowd, Ledger, Resident, Wrk, ends_of
 from harness.env import SANITIZED, SOAK_SECONDS, SOAK_SEED
 from harness.figures import Watcher, holdings
 from harness.pawl import command
@@ -90,7 +90,7 @@ class Day:
     def check_unbroken(self):
         broken = self.ledger.take_broken()
         lines = [line.raw for one in broken
-                 for line in self.proxy.log.find("closed|failed", client=one.client)]
+                 for line in self.proxy.log.find("closed|failed", client="".join(one.ends[:1]))]
         assert not broken, "\n".join([*map(str, broken), *lines])
 
     # --- What happens.
@@ -149,8 +149,8 @@ class Day:
     def kill_worker(self, number):
         mark = self.proxy.log.mark()
         pid = self.pid_of("worker", number)
-        listed = {row["client"] for row in json.loads(self.ask("sessions"))["sessions"]
-                  if row["worker"] == number}
+        listed = {ends_of(row["client"], self.addresses[row["listener"]])
+                  for row in self.sessions() if row["worker"] == number}
         os.kill(pid, signal.SIGSTOP)
         wait_until(lambda: procfs.state_of(pid) == "T", "the worker to stop")
         victims = listed | self.connections_of(pid)
@@ -159,14 +159,14 @@ class Day:
         self.note(f"worker {number}")
         self.ledger.wait_noticed(victims)
         self.victims += len(victims)
-        innocent = [one for one in self.ledger.take_broken() if one.client not in victims]
+        innocent = [one for one in self.ledger.take_broken() if one.ends not in victims]
         assert not innocent, (innocent, victims)
 
     def connections_of(self, pid):
-        """Clients of a stopped process.  The kernel's list, read while others come and go,
-        may leave one out: it is read several times."""
-        ports = [split_address(address)[1] for address in self.addresses.values()]
-        return {peer for port in ports * 3 for peer in procfs.tcp_peers_of(pid, port)}
+        """Those of a stopped process, as the kernel lists them.  It may leave one out while
+        others come and go: it is asked several times."""
+        return {ends_of(peer, address) for address in [*self.addresses.values()] * 3
+                for peer in procfs.tcp_peers_of(pid, split_address(address)[1])}
 
     def restart_backend(self):
         """Whoever comes while it is away waits for it."""
@@ -247,6 +247,10 @@ class Day:
 
     def status(self):
         return json.loads(self.ask("status"))
+
+    def sessions(self):
+        """Those of the processes in service."""
+        return json.loads(self.ask("sessions"))["sessions"]
 
     def pid_of(self, role, number):
         """That of the one in service: some from before an upgrade may still be there."""
@@ -371,15 +375,14 @@ def warm_up(day):
 
 def wait_quiet(day):
     """Until nobody but the residents is there."""
-    wait_until(lambda: json.loads(day.ask("sessions"))["total"] == RESIDENTS,
+    wait_until(lambda: len(day.sessions()) == RESIDENTS,
                "all but the long sessions to be over", PATIENT)
 
 
 def agree(day):
     """/metrics, the two commands and the log are compared with what happened."""
     wait_quiet(day)
-    listed = json.loads(day.ask("sessions"))["sessions"]
-    assert {row["client"] for row in listed} == {one.client for one in day.residents}
+    assert {row["client"] for row in day.sessions()} == {one.client for one in day.residents}
     agree_connections(day)
     agree_events(day)
     wait_until(lambda: day.status()["figures"] == day.admin.status()["figures"],
@@ -391,30 +394,33 @@ def kills(day, kind):
 
 
 def agree_connections(day):
+    """Figures are exact but for `uncounted` and for who was there at an upgrade."""
     metrics = day.admin.metrics()
-    accepted = total(metrics, "connections_accepted_total")
     opened, uncounted = day.ledger.opened, kills(day, "worker")
     adrift = day.done["upgrades"] * CLIENTS
-    assert opened - uncounted <= accepted <= opened
+    accepted = total(metrics, "connections_accepted_total")
+    assert opened - uncounted - adrift <= accepted <= opened
     good = total(metrics, "handshakes_total")
     failed = total(metrics, "handshakes_failed_total")
-    assert accepted - day.victims <= good + failed <= accepted
     assert failed == day.hogs + day.ledger.probes
+    assert accepted - day.victims - adrift <= good + failed <= accepted
     ended = total(metrics, "sessions_ended_total")
     assert good - day.victims - adrift <= ended + RESIDENTS <= good
     assert total(metrics, "sessions") == RESIDENTS
-    assert total(metrics, "sent_bytes_total") >= 2000 * (opened - day.hogs - day.victims) / 2
+    least = ANSWER * (sum(crowd.answers for crowd in day.crowds) - day.victims)
+    assert total(metrics, "sent_bytes_total") >= least - adrift * 100 * ANSWER
     assert total(metrics, "connections_refused_total") == 0
     lines = len(day.proxy.log.find("session closed"))
     lost = sum(int(line["lost"]) for line in day.proxy.log.find("lines were lost"))
-    assert good - day.victims <= lines + lost + RESIDENTS <= good + uncounted
+    assert opened - failed - day.victims <= lines + lost + RESIDENTS <= opened - failed
 
 
 def agree_events(day):
     metrics = day.admin.metrics()
     done = day.done
-    for name, count in (("accepted", 1 + done["reloads"] + done["upgrades"]), ("refused", done["bad reloads"])):
-        assert total(metrics, "config_reloads_total", result=name) == count
+    good = 1 + done["reloads"] + done["upgrades"]
+    assert total(metrics, "config_reloads_total", result="accepted") == good
+    assert total(metrics, "config_reloads_total", result="refused") == done["bad reloads"]
     assert total(metrics, "certificate_renewals_total", result="accepted") == done["renewals"]
     for kind in ("worker", "keyholder"):
         for number in range(WORKERS):

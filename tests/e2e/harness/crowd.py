@@ -14,16 +14,22 @@ from .http import HttpClient
 from .tls import TlsClient, client_context
 from .wait import wait_until
 
-_PATH, _SIZE = "/bytes/2000", 2000
+ANSWER = 2000  # bytes, without its head
+_PATH = f"/bytes/{ANSWER}"
 
 
 @dataclass(frozen=True)
 class Broken:
     """A connection that did not end as it should have."""
 
-    client: str  # its address, as Pawl sees it; "" if it never was connected
+    ends: tuple  # of the connection, as ends_of() has them; empty if it never was one
     kind: str
     error: str
+
+
+def ends_of(client, listener):
+    """What tells a connection from all others: ports are used again for other listeners."""
+    return client, listener
 
 
 class Ledger:
@@ -43,22 +49,22 @@ class Ledger:
             for name, value in figures.items():
                 setattr(self, name, getattr(self, name) + value)
 
-    def enter(self, client):
+    def enter(self, ends):
         with self._lock:
             self.opened += 1
-            self._live.add(client)
+            self._live.add(ends)
 
-    def leave(self, client):
+    def leave(self, ends):
         with self._lock:
-            self._live.discard(client)
+            self._live.discard(ends)
 
-    def note(self, client, kind, error):
+    def note(self, ends, kind, error):
         with self._lock:
-            self.broken.append(Broken(client, kind, f"{type(error).__name__}: {error}"))
+            self.broken.append(Broken(ends, kind, f"{type(error).__name__}: {error}"))
 
-    def wait_noticed(self, clients):
-        """Until none of these goes on: their owners know that they are lost."""
-        wait_until(lambda: not self._live & clients, "clients to notice their loss", 60)
+    def wait_noticed(self, lost):
+        """Until none of these connections goes on: their owners know that they are lost."""
+        wait_until(lambda: not self._live & lost, "clients to notice their loss", 60)
 
     def take_broken(self):
         with self._lock:
@@ -98,6 +104,10 @@ class Crowd:
                                for now, then in zip(self._counts, before)),
                    "the load to go on", seconds)
 
+    @property
+    def answers(self):
+        return sum(self._counts)
+
     def expect_refusal(self):
         """From now on a refused connection is the end of a thread, and no failure."""
         self._until_refused = True
@@ -117,21 +127,21 @@ class Crowd:
             except ConnectionRefusedError as error:
                 if self._until_refused:
                     return
-                self._ledger.note("", "request", error)
+                self._ledger.note((), "request", error)
             except OSError as error:
-                self._ledger.note("", "request", error)
+                self._ledger.note((), "request", error)
             else:
                 self._use(client, number, requests)
             self._stopping.wait(self._pause)
 
     def _use(self, client, number, requests):
-        name = client.local_address()
-        self._ledger.enter(name)
+        ends = ends_of(client.local_address(), self._address)
+        self._ledger.enter(ends)
         try:
             http = HttpClient(client.handshake())
             for _ in range(requests):
                 response = http.request(_PATH)
-                assert response.status == 200 and len(response.body) == _SIZE
+                assert response.status == 200 and len(response.body) == ANSWER
                 self._counts[number] += 1
                 self._ledger.count(requests=1)
                 if requests > 1 and self._stopping.wait(self._pause):
@@ -139,10 +149,10 @@ class Crowd:
             client.close_notify()
             assert client.recv_all() == b""
         except Exception as error:  # pylint: disable=broad-except
-            self._ledger.note(name, "request", error)
+            self._ledger.note(ends, "request", error)
         finally:
             client.sock.close()
-            self._ledger.leave(name)
+            self._ledger.leave(ends)
 
 
 class Resident:
@@ -179,19 +189,19 @@ class Resident:
 
     def _live_once(self):
         """One session; false if it was lost and another has to be begun."""
-        name = ""
+        ends = ()
         try:
             client = TlsClient(self._address, client_context())
-            name = client.local_address()
-            self._ledger.enter(name)
-            self.client = name
+            self.client = client.local_address()
+            ends = ends_of(self.client, self._address)
+            self._ledger.enter(ends)
             client.handshake()
             return self._talk(client)
         except Exception as error:  # pylint: disable=broad-except
-            self._ledger.note(name, "resident", error)
+            self._ledger.note(ends, "resident", error)
             return self._end_expected.is_set()
         finally:
-            self._ledger.leave(name)
+            self._ledger.leave(ends)
 
     def _talk(self, client):
         with client.sock:
