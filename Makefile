@@ -177,6 +177,11 @@ e2e: $(PAWL) $(TOOLS) $(PROBE) ## run the end-to-end tests (E2E=expression selec
 	echo $$passed $$failed > $(RESULTS)/e2e.count; \
 	echo "e2e: $$passed passed, $$failed failed"; [ $$failed -eq 0 ]
 
+soak: ## run the scripted day for ten minutes (SOAK_SECONDS=, SOAK_SEED=)
+	@deps/install.sh build test
+	@SOAK_SECONDS=$(or $(SOAK_SECONDS),600) $(MAKE) --no-print-directory e2e E2E=test_day \
+	    PYTEST_ARGS='-s $(PYTEST_ARGS)'
+
 tests-build: $(PAWL) $(TESTS) $(TOOLS) $(PROBE) $(BENCH_CLIENT)
 
 bench: ## measure Pawl and its peers (BENCH="full small pawl hitch" selects, ROUNDS=, SECONDS=)
@@ -234,7 +239,7 @@ clean: ## remove what was built, keep wolfSSL
 distclean: ## remove all of build/
 	rm -rf build
 
-.PHONY: all help deps demo check check-san check-all unit e2e tests-build lint format docs \
+.PHONY: all help deps demo check check-san check-all unit e2e soak tests-build lint format docs \
         bench repro install uninstall clean distclean \
         $(BUILD)/pawl.service
 .DELETE_ON_ERROR:

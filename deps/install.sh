@@ -9,7 +9,7 @@ packages() # group
     build) echo gcc libc6-dev make pkg-config autoconf automake libtool \
         curl ca-certificates libevent-dev libinih-dev libseccomp-dev ;;
     test) echo libcmocka-dev python3 python3-pytest curl openssl chromium libnss3-tools \
-        tcpdump tshark prometheus ;;
+        tcpdump tshark prometheus wrk ;;
     # Servers to measure against; their packages start them where an init system runs.
     peers) echo nginx-light libnginx-mod-stream hitch haproxy stunnel4 ;;
     # What loads them, besides our own client.

@@ -12,6 +12,7 @@
 
 static void bequest_take_admin(struct master *master);
 static void bequest_take_ledger(struct master *master);
+static void bequest_keep_restarts(struct stats_process *process);
 
 /* Copies: the sockets themselves are still needed if the program cannot be executed. */
 void bequest_leave(struct master *master)
@@ -79,7 +80,20 @@ static void bequest_take_ledger(struct master *master)
         *master->stats = *before;
     /* These are others. */
     master->stats->process_count = 0;
-    memset(master->stats->processes, 0, sizeof(master->stats->processes));
+    for (size_t i = 0; i < STATS_PROCESSES; i++)
+        bequest_keep_restarts(&master->stats->processes[i]);
     stats_page_unmap(before, sizeof(*before));
     close(fd);
+}
+
+/* The process is another one from now on, but it is counted on: see ledger_note_start. */
+static void bequest_keep_restarts(struct stats_process *process)
+{
+    const struct stats_process before = *process;
+
+    memset(process, 0, sizeof(*process));
+    memcpy(process->role, before.role, sizeof(process->role));
+    process->role[sizeof(process->role) - 1] = '\0';
+    process->index = before.index;
+    process->restarts = before.restarts;
 }

@@ -1,6 +1,7 @@
 /* What the master notes on its page, where it happens: see stats_master.h. */
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "proxy/master.h"
@@ -96,10 +97,13 @@ void ledger_note_start(struct master *master, const struct process *process)
 {
     struct stats_process *noted = ledger_process(master, process);
 
-    if (noted->started_ms == 0)
-        (void)snprintf(noted->role, sizeof(noted->role), "%s", process->role->name);
-    else
+    if (noted->started_ms != 0) {
         noted->restarts++;
+    } else if (strcmp(noted->role, process->role->name) != 0 ||
+               noted->index != process->index) {
+        noted->restarts = 0; /* what an upgrade with other processes left in this place */
+        (void)snprintf(noted->role, sizeof(noted->role), "%s", process->role->name);
+    }
     noted->index = process->index;
     noted->started_ms = stats_wall_ms();
     ledger_note_process(master, process);

@@ -8,38 +8,18 @@ import urllib.request
 import pytest
 from harness import procfs
 from harness.backends import echo, http
+from harness.binary import VERSION, install, script
 from harness.certs import Certificate
-from harness.env import BINARY
 from harness.load import Load
 from harness.pawl import Pawl, command
 from harness.ports import free_address
 from harness.tls import TLS13, client_context
 from harness.wait import wait_until
 
-_VERSION = b"0.1.0"
-
-
-def install(path, version):
-    """A copy of the binary that calls itself `version`, put in place as installers do."""
-    program = BINARY.read_bytes()
-    assert _VERSION + b"\0" in program
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(program.replace(_VERSION + b"\0", version + b"\0"))
-    fresh.chmod(0o755)
-    fresh.rename(path)
-    return path
-
-
-def script(path, text):
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text)
-    fresh.chmod(0o755)
-    fresh.rename(path)
-
 
 @pytest.fixture
 def binary(folder):
-    return install(folder / "pawl", _VERSION)
+    return install(folder / "pawl", VERSION)
 
 
 def use(client):
@@ -155,7 +135,7 @@ def test_sessions_that_outlast_the_drain_get_a_close_notify(pawl, serve, binary)
     proxy.allow_log("drain_timeout is over")
     client = proxy.connect()
     use(client)
-    upgrade(proxy, _VERSION)
+    upgrade(proxy, VERSION)
     assert client.recv() == b""
     client.close()
     proxy.log.wait_for("all processes from before the upgrade have ended")
@@ -163,7 +143,7 @@ def test_sessions_that_outlast_the_drain_get_a_close_notify(pawl, serve, binary)
 
 def test_the_log_and_reloads_work_after_an_upgrade(pawl, serve, binary):
     proxy = pawl(serve(echo), binary=binary)
-    upgrade(proxy, _VERSION)
+    upgrade(proxy, VERSION)
     proxy.reload()
     assert proxy.log.find("reloaded")[-1]["generation"] == "3"
     use(proxy.connect())
@@ -171,7 +151,7 @@ def test_the_log_and_reloads_work_after_an_upgrade(pawl, serve, binary):
 
 def test_a_worker_that_dies_after_an_upgrade_is_replaced(pawl, serve, binary):
     proxy = pawl(serve(echo), binary=binary)
-    upgrade(proxy, _VERSION)
+    upgrade(proxy, VERSION)
     wait_until(lambda: len(procfs.descendants_of(proxy.pid)) == 2, "the old roles to end")
     proxy.expect_log("worker 0 was killed")
     os.kill(proxy.role("worker 0"), signal.SIGKILL)
@@ -223,7 +203,7 @@ def test_a_configuration_that_became_wrong_stops_an_upgrade(pawl, serve, binary)
     upgrade_fails(proxy, "its trial ended with code 1")
     use(proxy.connect())
     proxy.write_config()
-    upgrade(proxy, _VERSION)
+    upgrade(proxy, VERSION)
 
 
 def test_a_new_program_that_cannot_serve_gives_way_to_the_old(pawl, serve, binary):
@@ -371,7 +351,7 @@ def test_counters_go_on_where_they_were(pawl, serve, binary):
     for _ in range(20):
         use(proxy.connect())
     assert accepted(proxy) == 20
-    upgrade(proxy, _VERSION)
+    upgrade(proxy, VERSION)
     assert accepted(proxy) == 20
     use(proxy.connect())
     wait_until(lambda: accepted(proxy) == 21, "the next to be counted")
@@ -400,7 +380,7 @@ def test_an_upgrade_without_root(pawl, serve, binary, folder, app_cert):
                  wrapper=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
     client = proxy.connect()
     for _ in range(2):
-        upgrade(proxy, _VERSION)
+        upgrade(proxy, VERSION)
     use(client)
     use(proxy.connect())
 
@@ -443,11 +423,16 @@ def test_figures_go_on_through_an_upgrade(pawl, serve, binary):
     for _ in range(7):
         use(proxy.connect())
     started = figure(address, "pawl_start_time_seconds")
+    proxy.expect_log("keyholder 1 was killed")
+    os.kill(proxy.role("keyholder 1"), signal.SIGKILL)
+    proxy.log.wait_for("keyholder 1 serves again")
     for count in (2, 3):
-        upgrade(proxy, _VERSION)
+        upgrade(proxy, VERSION)
         wait_until(lambda: figure(address, "pawl_config_generation") == count, "the new page")
         assert figure(address, "pawl_connections_accepted_total") == 7
         assert figure(address, 'pawl_config_reloads_total{result="accepted"}') == count
+        assert figure(address, 'pawl_process_restarts_total{process="keyholder 1"}') == 1
+        assert figure(address, 'pawl_process_restarts_total{process="keyholder 0"}') == 0
     assert figure(address, "pawl_start_time_seconds") == started
 
 

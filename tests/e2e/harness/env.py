@@ -11,7 +11,11 @@ TOOLS = Path(os.environ.get("PAWL_TOOLS", BINARY.parent / "tests" / "tools")).re
 SANITIZED = os.environ.get("PAWL_SAN", "") not in ("", "0")
 PATIENCE = 4 if SANITIZED else 1
 
+# How long the scripted day lasts; 0 is its short form.  The seed repeats a day.
+SOAK_SECONDS = int(os.environ.get("SOAK_SECONDS") or 0)
+SOAK_SEED = os.environ.get("SOAK_SEED") or None
+
 # How long one test may take before it is failed instead of waited for.
-TEST_SECONDS = 120 * PATIENCE
+TEST_SECONDS = 120 * PATIENCE + 2 * SOAK_SECONDS
 # How long a single read or write of a client or backend may take.
 SOCKET_SECONDS = 20 * PATIENCE

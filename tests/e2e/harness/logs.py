@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass, field
 
 from .env import PATIENCE
+from .wait import wait_until
 
 _LINE = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) "
@@ -16,6 +17,7 @@ _LINE = re.compile(
 _FIELD = re.compile(r' ([a-z][a-z0-9_]*)=("(?:[^"\\]|\\.)*"|[^\s"]\S*)')
 
 _SHOWN = 30
+_PIPE_BYTES = 1 << 20
 
 
 @dataclass
@@ -73,7 +75,7 @@ class LineReader:
         self._pipe = pipe
         self._reading = threading.Lock()
         # Pawl drops lines rather than wait for a slow reader; let it be a fast one.
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -94,9 +96,21 @@ class LineReader:
     @contextlib.contextmanager
     def unread(self):
         """Nobody reads meanwhile, and the pipe holds only a few lines."""
-        with self._reading:
-            fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, 4096)
+        wait_until(self._begin_unread, "the log to be read up to its last lines")
+        try:
             yield
+        finally:
+            fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            self._reading.release()
+
+    def _begin_unread(self):
+        """False: more lines are in the pipe than are to fit in it."""
+        self._reading.acquire()
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, 4096)
+            return True
+        self._reading.release()
+        return False
 
     def mark(self):
         """A position; `wait_for(..., after=mark)` looks only at what comes later."""

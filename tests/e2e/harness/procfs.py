@@ -1,6 +1,8 @@
 """Processes as /proc shows them."""
 
 import os
+import socket
+import sys
 from pathlib import Path
 
 
@@ -68,6 +70,28 @@ def cpu_seconds(pid):
     fields = _stat(pid)
     ticks = int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def pss_bytes(pid):
+    """Memory with shared pages divided among those that share them."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise KeyError("Pss")
+
+
+def tcp_peers_of(pid, port):
+    """The far ends, as HOST:PORT, of the process's IPv4 connections at its own `port`."""
+    links = open_files(pid).values()
+    own = {link[len("socket:["):-1] for link in links if link.startswith("socket:[")}
+    peers = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, peer, state, _, _, _, _, _, inode, *_ = line.split()
+        if inode in own and state != "0A" and int(local.split(":")[1], 16) == port:
+            host, number = peer.split(":")
+            packed = int(host, 16).to_bytes(4, sys.byteorder)
+            peers.add(f"{socket.inet_ntoa(packed)}:{int(number, 16)}")
+    return peers
 
 
 def _stat(pid):
