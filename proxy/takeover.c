@@ -286,6 +286,7 @@ bool takeover_go_back(struct master *master, const char *reason)
     return false;
 }
 
+/* Its descriptors, too: the way back needs some, and may be taken for want of them. */
 static void takeover_end_own_fleet(struct master *master)
 {
     fleet_kill(master);
@@ -294,6 +295,8 @@ static void takeover_end_own_fleet(struct master *master)
         while (process->pid > 0 && waitpid(process->pid, NULL, 0) < 0 && errno == EINTR)
             continue;
         process->pid = 0;
+        process->ending = true;
+        process_close(process);
     }
 }
 

@@ -413,6 +413,18 @@ def test_who_asks_for_another_upgrade_does_not_end_the_first(pawl, serve, binary
     use(proxy.connect())
 
 
+@pytest.mark.parametrize("descriptors", [32, 34, 36, 40])
+def test_with_few_descriptors_it_succeeds_or_what_there_is_goes_on(pawl, serve, folder,
+                                                                   binary, descriptors):
+    proxy = pawl(serve(echo), workers=2, binary=binary, descriptors=descriptors,
+                 extra={"admin": {"address": f"unix:{folder}/admin.sock"}})
+    proxy.allow_log("Too many open files|upgrade failed|could not be executed|cannot serve|"
+                    "Broken pipe|accepting pauses")
+    command("upgrade", "-c", proxy.config_file)
+    use(proxy.connect())
+    assert command("status", "-c", proxy.config_file).returncode == 0
+
+
 def test_pawl_upgrade_hears_of_a_program_that_gave_way(pawl, serve, binary):
     other = serve(echo)
     proxy = pawl(serve(echo), binary=binary)
