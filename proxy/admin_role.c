@@ -32,6 +32,9 @@ struct admin_process {
     struct status status;
 };
 
+/* For requests that have begun; answers take milliseconds. */
+static const struct timeval LAST_ANSWERS = {.tv_usec = 500000};
+
 static void admin_role_close(void *self);
 static void view_close(struct view *view);
 
@@ -135,11 +138,14 @@ static void admin_role_take_stats(void *self, unsigned page, int fd)
     close(fd);
 }
 
+/* Another process accepts now; who was accepted here still gets an answer. */
 static void admin_role_drain(void *self)
 {
     const struct admin_process *process = self;
+    const struct address_list none = {.count = 0};
 
-    event_base_loopexit(process->base, NULL);
+    admin_retire(process->admin, &none);
+    event_base_loopexit(process->base, &LAST_ANSWERS);
 }
 
 static void admin_role_close(void *self)

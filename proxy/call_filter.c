@@ -256,7 +256,7 @@ static const struct call_rule RULES[] = {
     FAIL_UNLESS(CALLS_NAMES, ENOSYS, rseq),
     FAIL_UNLESS(CALLS_NAMES, ENOSYS, set_robust_list),
     /* Its arguments cannot be seen, and clone will do. */
-    FAIL(ENOSYS, clone3),
+    {.groups = CALLS_NAMES, .call = SCMP_SYS(clone3), .refusal = ENOSYS},
 };
 
 /* What the signal's handler calls; a handler takes no argument. */

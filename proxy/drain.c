@@ -24,8 +24,7 @@ void master_drain(struct master *master)
     if (master->state == MASTER_DRAINING || master->state == MASTER_STOPPING)
         return;
     if (master->state == MASTER_LAME_DUCK) {
-        if (master->settled_ms == 0)
-            drain_settle(master);
+        drain_settle(master);
         return;
     }
     if (!master->current) {
@@ -36,13 +35,13 @@ void master_drain(struct master *master)
     upgrade_cancel(master, "Pawl was told to end");
     reload_forget(master);
     const struct config_limits *limits = &master->current->config->limits;
-    ledger_note_state(master, MASTER_LAME_DUCK);
     notify_stopping(&master->notify, limits->lame_duck_ms + drain_most_ms(limits),
                     "draining");
     if (limits->lame_duck_ms == 0) {
         drain_settle(master);
         return;
     }
+    ledger_note_state(master, MASTER_LAME_DUCK);
     log_info("not ready any more; accepting goes on for %llu ms (lame_duck)",
              (unsigned long long)limits->lame_duck_ms);
     master_set_deadline(master, limits->lame_duck_ms);
@@ -50,7 +49,7 @@ void master_drain(struct master *master)
 
 void drain_go_on(struct master *master)
 {
-    if (master->settled_ms == 0) {
+    if (master->state == MASTER_LAME_DUCK) {
         drain_settle(master);
         return;
     }
@@ -64,6 +63,7 @@ void drain_go_on(struct master *master)
 
 static void drain_settle(struct master *master)
 {
+    ledger_note_state(master, MASTER_DRAINING);
     log_info("draining");
     sockets_settle(&master->sockets);
     master->settled_ms = SETTLE_STEP_MS;
@@ -72,7 +72,7 @@ static void drain_settle(struct master *master)
 
 static void drain_finish(struct master *master)
 {
-    ledger_note_state(master, MASTER_DRAINING);
+    master->settled_ms = 0;
     fleet_end(master, &worker_role, CONTROL_DRAIN);
     /* The workers have theirs; with these gone, nobody can connect any more. */
     sockets_close(&master->sockets);

@@ -266,7 +266,8 @@ static void master_on_deadline(evutil_socket_t fd, short what, void *argument)
 
     (void)fd;
     (void)what;
-    if (master->state == MASTER_LAME_DUCK) {
+    if (master->state == MASTER_LAME_DUCK ||
+        (master->state == MASTER_DRAINING && master->settled_ms > 0)) {
         drain_go_on(master);
         return;
     }

@@ -71,9 +71,9 @@ struct master {
     struct activation activation; /* owned; sockets of the service manager */
     struct notify notify;         /* owned */
     struct event *watchdog;       /* owned; NULL: nobody asks for signs of life */
-    uint64_t settled_ms;          /* for how long nobody may connect; 0: not yet */
-    bool trial;                   /* prepares everything, serves nothing, ends */
-    bool reload_wanted;           /* asked for while something else was under way */
+    uint64_t settled_ms; /* for how long who was connecting is let in; 0: is not now */
+    bool trial;          /* prepares everything, serves nothing, ends */
+    bool reload_wanted;  /* asked for while something else was under way */
     struct log_target log;
     int exit_code;
     struct event *signals[MASTER_SIGNALS]; /* owned */

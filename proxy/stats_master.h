@@ -20,8 +20,8 @@ enum master_state {
     MASTER_SERVING,
     MASTER_RELOADING, /* another one is */
     MASTER_LAME_DUCK, /* not ready any more, but accepting still */
-    MASTER_DRAINING,  /* workers finish their sessions */
-    MASTER_STOPPING   /* everything ends now */
+    MASTER_DRAINING, /* who is connecting is let in, then workers finish their sessions */
+    MASTER_STOPPING  /* everything ends now */
 };
 enum { MASTER_STATES = MASTER_STOPPING + 1 };
 

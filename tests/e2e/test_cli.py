@@ -68,7 +68,7 @@ def test_check_suggests_what_was_meant(check):
     ({"proxy": {"workers": "0"}}, "workers", "1"),
     ({"proxy": {"workers": "many"}}, "workers", "auto"),
     ({"backend app": {"send_proxy": "v3"}}, "send_proxy", "v2-tls"),
-    ({"backend app": {"address": "example.com:80"}}, "example.com", "IP address"),
+    ({"backend app": {"address": "no such host:80"}}, "no such host", "IP address"),
     ({"backend app": {"address": "203.0.113.5:80"}}, "203.0.113.5",
      "allow_remote_plaintext"),
     ({"listener web": {"backend": "nowhere"}}, "nowhere", "not defined"),

@@ -122,7 +122,7 @@ def test_roles_run_as_the_configured_user(pawl, serve):
 def test_a_user_that_will_not_do_is_an_error(pawl, serve, user):
     proxy = pawl(serve(http), ready=False, extra={"proxy": {"user": user}})
     proxy.listen = []
-    proxy.expect_log(rf"proxy\.ini:3: .*{user}")
+    proxy.expect_log(rf"proxy\.ini:4: .*{user}")
     proxy.allow_log("not started")
     assert proxy.wait_exit() == 1
 

@@ -56,7 +56,7 @@ def test_several_listeners_and_addresses_are_served(pawl, serve):
 
 def test_a_taken_port_is_an_error_that_names_it(pawl, serve):
     taken = pawl(serve(echo)).listen[0]
-    second = pawl(serve(echo), listen=taken, ready=False)
+    second = pawl(serve(echo), listen=taken, ready=False, extra={"proxy": {"control": "off"}})
     second.listen = []
     second.expect_log(f"{taken}.*Address already in use")
     second.allow_log("not started")
