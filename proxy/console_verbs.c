@@ -345,8 +345,11 @@ static void verb_upgrade(struct console *console, struct console_client *client,
         return;
     log_info("upgrade asked for on the control socket");
     console_client_wait(client, CONSOLE_WAIT_UPGRADE);
-    if (!master_upgrade(console->master, &error))
-        console_on_upgrade_ended(console, false, error.text);
+    if (!master_upgrade(console->master, &error)) {
+        console_client_say(client, '-', "not upgraded, pawl %s goes on: %s", PAWL_VERSION,
+                           error.text);
+        console_client_end(client, 1);
+    }
 }
 
 /* Some places are for those who are answered at once. */

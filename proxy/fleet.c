@@ -20,6 +20,11 @@ enum { TITLE_MAX = 32 };
 static bool fleet_launch(struct master *master, struct process *process,
                          struct error *error);
 static bool fleet_link(struct master *master, unsigned index, struct error *error);
+static bool fleet_is_lone(const struct process *process);
+static bool fleet_is_leaving(const struct process *process);
+static bool fleet_is_coming_back(const struct master *master,
+                                 const struct process *process);
+static void fleet_bring_back(struct master *master, struct process *process);
 static void fleet_deliver(struct master *master, struct process *process,
                           const struct generation *generation);
 static void fleet_send_sockets(struct master *master, struct process *process);
@@ -72,14 +77,13 @@ void fleet_prepare(struct master *master)
     for (size_t i = 0; i < master->process_count; i++) {
         struct process *process = &master->processes[i];
         struct error error;
-        bool lone = process->role == &admin_role || process->role == &resolver_role;
-        bool missing = lone && process->pid == 0;
+        bool missing = fleet_is_lone(process) && process->pid == 0;
         if (missing && fleet_wants(process, master->next)) {
             evtimer_del(process->restart_timer);
             if (!fleet_launch(master, process, &error))
                 report_add(&master->report, REPORT_ERROR, NULL, 0, "%s", error.text);
         }
-        if (process->pid > 0)
+        if (process->pid > 0 && !fleet_is_leaving(process))
             fleet_deliver(master, process, master->next);
     }
 }
@@ -140,8 +144,9 @@ size_t fleet_running(const struct master *master, const struct role *role)
 bool fleet_is_preparing(const struct master *master)
 {
     for (size_t i = 0; i < master->process_count; i++) {
-        enum process_state state = master->processes[i].state;
-        if (state == PROCESS_PREPARING || state == PROCESS_ABORTED)
+        const struct process *process = &master->processes[i];
+        if (process->state == PROCESS_PREPARING || process->state == PROCESS_ABORTED ||
+            fleet_is_coming_back(master, process))
             return true;
     }
     return false;
@@ -232,6 +237,25 @@ static bool fleet_launch(struct master *master, struct process *process,
         log_target_tell(master, process);
     return started && (process->role != &admin_role ||
                        fleet_admin_send_pages(master, process, error));
+}
+
+/* One that runs only while it is needed. */
+static bool fleet_is_lone(const struct process *process)
+{
+    return process->role == &admin_role || process->role == &resolver_role;
+}
+
+/* Such a one was needed no more, but has not gone yet. */
+static bool fleet_is_leaving(const struct process *process)
+{
+    return fleet_is_lone(process) && process->pid > 0 && process->ending;
+}
+
+static bool fleet_is_coming_back(const struct master *master,
+                                 const struct process *process)
+{
+    return fleet_is_leaving(process) && master->next &&
+           fleet_wants(process, master->next);
 }
 
 /* Whether the process is to run while the generation is in service. */
@@ -383,14 +407,20 @@ static void fleet_on_exit(void *argument, struct process *process, const char *w
 {
     struct master *master = argument;
     char title[TITLE_MAX];
+    bool comes_back = fleet_is_lone(process) && process->ending && master->next &&
+                      fleet_wants(process, master->next);
 
     ledger_note_process(master, process);
     /* While workers finish, their handshakes still need keyholders. */
     if (master->state == MASTER_STOPPING ||
         (master->state == MASTER_DRAINING && process->role != &keyholder_role))
         process->ending = true;
-    else if (process->role == &admin_role && master->current)
+    else if (fleet_is_lone(process) && master->current)
         process->ending = !fleet_wants(process, master->current);
+    if (comes_back && master->state == MASTER_RELOADING) {
+        fleet_bring_back(master, process);
+        return;
+    }
     if (!words)
         return;
     log_warning("%s %s%s", process_title(process, title, sizeof(title)), words,
@@ -401,6 +431,20 @@ static void fleet_on_exit(void *argument, struct process *process, const char *w
                    title, words);
         reload_give_up(master);
     }
+}
+
+/* It was told to end, and the configuration that is being prepared wants it again. */
+static void fleet_bring_back(struct master *master, struct process *process)
+{
+    struct error error;
+
+    if (fleet_launch(master, process, &error))
+        fleet_deliver(master, process, master->next);
+    else
+        report_add(&master->report, REPORT_ERROR, NULL, 0, "%s", error.text);
+    if (process->role == &resolver_role)
+        resolver_ask_again(master->resolver);
+    reload_consider(master);
 }
 
 static void fleet_on_restart(void *argument, struct process *process)

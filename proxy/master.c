@@ -234,7 +234,7 @@ static void master_on_signal(evutil_socket_t number, short what, void *argument)
         break;
     case SIGUSR2:
         if (!master_upgrade(master, &error))
-            upgrade_end(master, false, error.text);
+            log_error("upgrade failed, what is in service stays: %s", error.text);
         break;
     case SIGCHLD:
         master_on_children(master);

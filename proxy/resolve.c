@@ -74,7 +74,7 @@ static bool resolve_ask(void *argument, uint32_t id, const char *host)
     struct control_message message = {.type = CONTROL_RESOLVE};
     struct process *process = resolve_process(master);
 
-    if (!process || process->pid <= 0)
+    if (!process || process->pid <= 0 || process->ending)
         return false;
     message.number[RESOLVED_QUERY] = id;
     memcpy(message.text, host, strnlen(host, sizeof(message.text) - 1));

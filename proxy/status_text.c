@@ -81,7 +81,9 @@ static void view_warnings(const struct view *view)
     char error[STATS_TEXT_MAX], when[HUMAN_TEXT_MAX];
 
     if (state != MASTER_SERVING && state != MASTER_RELOADING && state < MASTER_STATES)
-        warn(view, "no new clients are taken: %s",
+        warn(view,
+             state == MASTER_LAME_DUCK ? "soon no new clients are taken: %s"
+                                       : "no new clients are taken: %s",
              master_state_name((enum master_state)state));
     (void)stats_text_get(&master->last_reload_error, error);
     (void)ago(view, stats_read(&master->last_reload_ms), when);

@@ -35,6 +35,17 @@ def test_without_an_address_there_is_no_admin_process(pawl, serve):
     assert set(proxy.roles()) == {"worker 0", "keyholder 0"}
 
 
+def test_it_may_go_and_come_back_at_once(watched):
+    proxy, admin = watched()
+    section = proxy.sections["admin"]
+    for _ in range(8):
+        del proxy.sections["admin"]
+        proxy.reload()
+        proxy.sections["admin"] = section
+        proxy.reload()
+        assert admin.text("/healthz") == "ok\n"
+
+
 def test_answers_what_it_should(watched):
     _, admin = watched()
     for path, kind, text in (("/metrics", "text/plain; version=0.0.4", "pawl_build_info{"),

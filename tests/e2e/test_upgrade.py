@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness import procfs
@@ -399,6 +400,16 @@ def test_pawl_upgrade_waits_and_tells_the_outcome(pawl, serve, binary):
     done = command("upgrade", "-c", proxy.config_file)
     assert done.returncode == 1
     assert "its trial ended with code 1" in done.stdout + done.stderr
+    use(proxy.connect())
+
+
+def test_who_asks_for_another_upgrade_does_not_end_the_first(pawl, serve, binary):
+    proxy = pawl(serve(echo), binary=binary)
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(command, "upgrade", "-c", proxy.config_file) for _ in range(3)]
+        done = [answer.result() for answer in asked]
+    assert [answer.returncode for answer in done].count(0) >= 1
+    assert "upgraded: pawl" in "".join(answer.stdout for answer in done)
     use(proxy.connect())
 
 
