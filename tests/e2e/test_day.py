@@ -39,7 +39,7 @@ from harness.admin import Admin, total
 from harness.backends import echo, http
 from harness.certs import Certificate
 from harness.crowd import ANSWER, Crowd, Ledger, Resident, Wrk, ends_of
-from harness.env import SANITIZED, SOAK_SECONDS, SOAK_SEED
+from harness.env import SANITIZED, SOAK_SECONDS, SOAK_SEED, TEST_SECONDS
 from harness.figures import Watcher, holdings
 from harness.pawl import command
 from harness.ports import free_address, split_address
@@ -325,6 +325,7 @@ def live_through(day, phase, with_wrk):
 
 
 def test_day(day):
+    signal.alarm(3 * TEST_SECONDS)  # it is many tests in one
     seed = SOAK_SEED or str(random.randrange(1 << 32))
     chance = random.Random(seed)
     print(f"SOAK_SEED={seed}")

@@ -206,7 +206,7 @@ class Resident:
     def _talk(self, client):
         with client.sock:
             while True:
-                leaving = self._leaving.wait(1)
+                leaving = self._leaving.wait(1 if self.lines else 0)
                 if self._end_expected.is_set() and not self._say_last(client):
                     self._ledger.count(ends_by_pawl=1)
                     return True
