@@ -71,7 +71,7 @@ static const struct command COMMANDS[] = {
      "takes\n"
      "the same options.\n",
      cli_demo},
-    {"status", "[--json] [-c FILE | --control PATH]", "how the running Pawl is doing",
+    {"status", "[--json] [-c FILE]", "how the running Pawl is doing",
      "Asks the running Pawl over its control socket and shows what is wrong first: "
      "failed\n"
      "reloads, restarts, certificates about to expire; then configuration, window, "
@@ -79,8 +79,7 @@ static const struct command COMMANDS[] = {
      "certificates, backends.\n"
      "  --json           print one JSON object\n" CONTROL_HELP,
      cli_status},
-    {"sessions", "[--limit N] [--json] [-c FILE | --control PATH]",
-     "the live sessions, the oldest first",
+    {"sessions", "[--limit N] [--json] [-c FILE]", "the live sessions, the oldest first",
      "Shows client, state, age, time since the last byte, bytes, name, backend and TLS "
      "of "
      "the\n"
@@ -88,27 +87,25 @@ static const struct command COMMANDS[] = {
      "  --limit N        so many of them (default 100, at most 10000)\n"
      "  --json           print one JSON object\n" CONTROL_HELP,
      cli_sessions},
-    {"reload", "[-c FILE | --control PATH]", "read the configuration and all files again",
+    {"reload", "[-c FILE]", "read the configuration and all files again",
      "Like the signal HUP, but waits for the outcome and prints every problem.  Ends "
      "with "
      "1 if\n"
      "the configuration was refused; the one in service then stays.\n" CONTROL_HELP,
      cli_reload},
-    {"stop", "[--now] [--no-wait] [-c FILE | --control PATH]",
-     "finish the sessions and end",
+    {"stop", "[--now] [--no-wait] [-c FILE]", "finish the sessions and end",
      "Like the signal TERM: takes no new clients, lets the sessions end within "
      "drain_timeout,\n"
      "says once a second how many are left, and ends when all processes have.\n"
      "  --now            end at once, like the signal INT\n"
      "  --no-wait        do not wait for the end\n" CONTROL_HELP,
      cli_stop},
-    {"upgrade", "[-c FILE | --control PATH]", "replace the program by the one on disk",
+    {"upgrade", "[-c FILE]", "replace the program by the one on disk",
      "Has the program that is now on disk take over sockets and sessions to come, "
      "without\n"
      "refusing a client.\n" CONTROL_HELP,
      cli_upgrade},
-    {"log", "error|warning|info|debug [-c FILE | --control PATH]",
-     "set what is logged, until the next reload",
+    {"log", "error|warning|info|debug", "set what is logged, until the next reload",
      "Has every process log lines of this level and the more important ones, until the "
      "next\n"
      "reload.\n" CONTROL_HELP,
