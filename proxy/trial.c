@@ -46,6 +46,7 @@ static void trial_on_late(evutil_socket_t fd, short what, void *argument);
 static void trial_keep(struct trial *trial, const char *bytes, size_t length);
 static void trial_consider(struct trial *trial);
 static const char *trial_judge(const struct trial *trial, char *text, size_t size);
+static const char *trial_first_error(const struct trial *trial, char *text, size_t size);
 static void trial_log_output(struct trial *trial);
 
 struct trial *trial_start(struct event_base *base, const char *binary,
@@ -210,6 +211,7 @@ static void trial_consider(struct trial *trial)
 
 static const char *trial_judge(const struct trial *trial, char *text, size_t size)
 {
+    char error[ERROR_TEXT_MAX];
     int status = trial->status;
     const char *passed = strstr(trial->output, PASSED);
 
@@ -220,7 +222,8 @@ static const char *trial_judge(const struct trial *trial, char *text, size_t siz
         (void)snprintf(text, size, "its trial was killed by signal %d (%s)",
                        WTERMSIG(status), strsignal(WTERMSIG(status)));
     else if (WEXITSTATUS(status) != 0)
-        (void)snprintf(text, size, "its trial ended with code %d", WEXITSTATUS(status));
+        (void)snprintf(text, size, "its trial ended with code %d%s", WEXITSTATUS(status),
+                       trial_first_error(trial, error, sizeof(error)));
     else if (!passed)
         (void)snprintf(text, size,
                        "its trial did not say that it passed (is it a pawl?)");
@@ -229,6 +232,20 @@ static const char *trial_judge(const struct trial *trial, char *text, size_t siz
                        HANDOVER_FORMAT);
     else
         return NULL;
+    return text;
+}
+
+/* What its log begins with, for whoever has asked for the upgrade; all is logged here. */
+static const char *trial_first_error(const struct trial *trial, char *text, size_t size)
+{
+    static const char mark[] = " error master: ";
+    const char *line = strstr(trial->output, mark);
+
+    text[0] = '\0';
+    if (line) {
+        line += strlen(mark);
+        (void)snprintf(text, size, ": %.*s", (int)strcspn(line, "\n"), line);
+    }
     return text;
 }
 
