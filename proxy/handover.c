@@ -47,14 +47,21 @@ void handover_init(struct handover *handover)
         .way_back_fd = -1, .bundle_fd = -1, .keys_fd = -1, .ring_fd = -1};
 }
 
+/* `list` with room for one item more; its room is the next power of two. */
+static void *handover_grow(void *list, size_t count, size_t item)
+{
+    if (count >= HANDOVER_ITEMS_MAX)
+        return NULL;
+    if ((count & (count - 1)) != 0)
+        return list;
+    return reallocarray(list, count == 0 ? 1 : 2 * count, item);
+}
+
 bool handover_add_process(struct handover *handover,
                           const struct handover_process *process)
 {
-    size_t count = handover->process_count;
     struct handover_process *list =
-        count < HANDOVER_ITEMS_MAX
-            ? reallocarray(handover->processes, count + 1, sizeof(*list))
-            : NULL;
+        handover_grow(handover->processes, handover->process_count, sizeof(*list));
 
     if (!list)
         return false;
@@ -67,9 +74,7 @@ bool handover_add_fd(struct handover *handover, enum handover_use use, int fd,
                      const char *name)
 {
     size_t count = handover->fd_count;
-    struct handover_fd *list = count < HANDOVER_ITEMS_MAX
-                                   ? reallocarray(handover->fds, count + 1, sizeof(*list))
-                                   : NULL;
+    struct handover_fd *list = handover_grow(handover->fds, count, sizeof(*list));
 
     if (!list)
         return false;
