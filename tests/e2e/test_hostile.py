@@ -7,6 +7,7 @@ import time
 import pytest
 from harness import hello, procfs
 from harness.backends import echo, http
+from harness.env import SANITIZED
 from harness.hello import Hello
 from harness.http import HttpClient
 from harness.load import Load
@@ -217,4 +218,4 @@ def test_many_half_open_handshakes_cost_little(pawl, serve):
     growth = procfs.rss_bytes(worker) - before
     for sock in socks:
         sock.close()
-    assert growth < 300 * 8192
+    assert growth < 300 * 8192 or SANITIZED  # whose own memory is measured
