@@ -6,8 +6,12 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import time
+
+from . import procfs
+from .wait import wait_until
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -40,10 +44,11 @@ class Browser:
             os.dup2(to_browser, 3)
             os.dup2(from_browser, 4)
 
-        command = [BROWSER, *OPTIONS, f"--user-data-dir={folder / 'browser'}", "about:blank"]
+        self._profile = folder / "browser"
+        command = [BROWSER, *OPTIONS, f"--user-data-dir={self._profile}", "about:blank"]
         self._process = subprocess.Popen(
             command, env={**os.environ, "HOME": str(folder)}, preexec_fn=place,
-            pass_fds=(3, 4), stdin=subprocess.DEVNULL,
+            pass_fds=(3, 4), stdin=subprocess.DEVNULL, start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_browser)
         os.close(from_browser)
@@ -76,8 +81,16 @@ class Browser:
     def close(self):
         os.close(self._out)
         os.close(self._in)
-        self._process.kill()
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        # Its helpers write to its folder as long as they live.
+        wait_until(lambda: not self._helpers(), "the browser's processes to end")
+
+    def _helpers(self):
+        """Whatever runs on its folder."""
+        profile = str(self._profile)
+        return [pid for pid in procfs.all_pids() if procfs.is_running(pid) and
+                any(profile in argument for argument in procfs.arguments_of(pid))]
 
     def _call(self, method, **parameters):
         self._number += 1

@@ -23,7 +23,7 @@ def is_running(pid):
 
 
 def children_of(pid):
-    return [child for child in _all_pids() if parent_of(child) == pid]
+    return [child for child in all_pids() if parent_of(child) == pid]
 
 
 def descendants_of(pid):
@@ -103,5 +103,5 @@ def _stat(pid):
     return text.rpartition(")")[2].split()
 
 
-def _all_pids():
+def all_pids():
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
