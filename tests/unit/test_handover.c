@@ -90,6 +90,19 @@ static bool read_more(const char *more)
     return read_lines(text);
 }
 
+/* Not by their bytes: there is padding between the members. */
+static void assert_same_process(const struct handover_process *a,
+                                const struct handover_process *b)
+{
+    assert_string_equal(a->role, b->role);
+    assert_int_equal(a->index, b->index);
+    assert_int_equal(a->pid, b->pid);
+    assert_int_equal(a->control_fd, b->control_fd);
+    assert_int_equal(a->stats_fd, b->stats_fd);
+    assert_int_equal(a->generation, b->generation);
+    assert_int_equal(a->until_ms, b->until_ms);
+}
+
 static void everything_comes_back(void **state)
 {
     const struct handover_process worker = {.role = "worker",
@@ -122,8 +135,8 @@ static void everything_comes_back(void **state)
     assert_int_equal(back.window_ms, 3600000);
     assert_string_equal(back.failed, "it did: not work");
     assert_int_equal(back.process_count, 2);
-    assert_memory_equal(&back.processes[0], &worker, sizeof worker);
-    assert_memory_equal(&back.processes[1], &leaving, sizeof leaving);
+    assert_same_process(&back.processes[0], &worker);
+    assert_same_process(&back.processes[1], &leaving);
     assert_int_equal(back.fd_count, 2);
     assert_int_equal(back.fds[0].use, HANDOVER_SOCKET);
     assert_int_equal(back.fds[0].fd, fds[6]);
